@@ -1,6 +1,7 @@
 """Who takes over: the gate and its statistics, without servers."""
 
 import json
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -9,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_learning.cost import Cost, check_cost
-from laundry_learning.judging import Predictions, Thresholds, Verdict, check_other_things, judge
+from laundry_learning.doubts import Doubts
+from laundry_learning.judging import (
+    FEWER_ACCEPTED,
+    Predictions,
+    Thresholds,
+    Verdict,
+    check_other_things,
+    judge,
+)
 from laundry_learning.metrics import metrics_of
 from laundry_learning.statistics import calibration_error, household_interval, worse_by_chance
 
@@ -99,6 +108,61 @@ def test_a_model_that_accepts_more_wrong_readings_does_not_take_over() -> None:
     }
     assert "accepted" not in failed(checked[0.9])
     assert "accepted" in failed(checked[0.7])
+
+
+def accepted_by(holdout: Predictions, thresholds: Thresholds = SAME) -> tuple[bool, dict[str, object]]:
+    verdict = judge(holdout=holdout, corrections=None, labels=LABELS, thresholds=thresholds)
+    (check,) = (each for each in verdict.checks if each.name == "accepted")
+    assert verdict.good is check.passed
+    return check.passed, dict(check.figures)
+
+
+def test_a_model_that_accepts_nothing_does_not_take_over() -> None:
+    # Of none every one is right, which says nothing.
+    same = photos(set(range(30)), set(range(30)))
+    good, figures = accepted_by(same, Thresholds(0.6, 1.0))
+    assert (good, figures["right"], figures["accepted"], figures["champion_accepted"]) == (False, 1, 0, 1)
+
+
+@pytest.mark.parametrize(("fewer", "good"), [(0.0, True), (FEWER_ACCEPTED, True), (0.11, False)])
+def test_a_model_may_leave_a_few_more_photos_to_people(fewer: float, good: bool) -> None:
+    same = photos(set(), set(), count=300)
+    left = np.arange(300) >= round(300 * (1 - fewer))
+    for doubts in (
+        Doubts(np.where(left, 0.5, 1.0), np.zeros(300, dtype=bool)),
+        Doubts(np.ones(300), left),
+    ):
+        as_served = replace(same, champion_doubts=Doubts.of_none(300), challenger_doubts=doubts)
+        passed, figures = accepted_by(as_served)
+        assert (passed, figures["accepted"]) == (good, pytest.approx(1 - fewer))
+
+
+def test_several_garments_are_never_accepted_however_low_the_threshold() -> None:
+    several = Doubts(np.ones(300), np.ones(300, dtype=bool))
+    same = replace(photos(set(), set()), champion_doubts=Doubts.of_none(300), challenger_doubts=several)
+    assert accepted_by(same, Thresholds(0.6, 0.0))[0] is False
+
+
+def test_what_is_right_of_the_accepted_is_reckoned_as_it_is_served() -> None:
+    # Sixty are wrong, and the champion, which is unsure of being shown a garment there, accepts none of them.
+    wrong = set(range(60))
+    knowing = Doubts(np.where(np.arange(300) < 60, 0.5, 1.0), np.zeros(300, dtype=bool))
+    same = replace(photos(wrong, wrong), champion_doubts=knowing, challenger_doubts=knowing)
+    good, figures = accepted_by(same)
+    assert (good, figures["right"], figures["accepted"]) == (True, 1, 0.8)
+    good, figures = accepted_by(replace(same, challenger_doubts=Doubts.of_none(300)))
+    assert (good, figures["right"]) == (False, 0.8)
+
+
+def test_photos_of_which_no_model_was_asked_hide_nothing() -> None:
+    # A thousand photos of branches, whose features alone are stored, beside a hundred that all go to people.
+    same = photos(set(), set(), count=1100)
+    before, after = (
+        Doubts(np.full(100, chance), np.zeros(100, dtype=bool)).followed_by(1000) for chance in (1.0, 0.0)
+    )
+    good, figures = accepted_by(replace(same, champion_doubts=before, challenger_doubts=after))
+    assert (good, figures["accepted"], figures["champion_accepted"]) == (False, 0, 1)
+    assert accepted_by(replace(same, champion_doubts=before, challenger_doubts=before))[0] is True
 
 
 @pytest.mark.parametrize(("reviewed", "good"), [(0.7, True), (0.62, True), (0.55, False)])

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from laundry_learning.features import SeenPhoto
 from laundry_learning.graph import read_head
 from laundry_learning.sandbox import client, launcher
 from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
@@ -28,6 +29,7 @@ from laundry_learning.sandbox.launcher import (
     SandboxGone,
     SidecarSandbox,
 )
+from laundry_learning.sandbox.worker import ANSWER, CHANCES, LENGTH
 from laundry_reading.preprocess import decode_for_model
 from laundry_testing.models import LABELS, colour_model, photo_of
 from laundry_testing.sandboxes import ALLOWED, SECRETS, beside
@@ -158,6 +160,7 @@ async def test_photos_are_seen_as_a_replica_sees_them(sandbox: Sandbox) -> None:
     model = colour_model("m-1")
     async with SandboxClient(sandbox, model) as reader:
         seen = await reader.features(PHOTO)
+        everything = await reader.everything(PHOTO)
         pixels = await reader.pixels(PHOTO, 160)
         head = await reader.head(model, labels=len(LABELS))
         first, second = await reader.costs(model, model)
@@ -167,6 +170,7 @@ async def test_photos_are_seen_as_a_replica_sees_them(sandbox: Sandbox) -> None:
         assert (await reader.features(PHOTO)) == seen
     assert np.array_equal(pixels, decode_for_model(PHOTO, 160))
     assert (len(seen.picture_hash), len(seen.features)) == (32, 2 * 3)
+    assert everything == SeenPhoto(seen, known=1.0, several=0.0)
     own = read_head(model)
     assert np.allclose(head.weights, own.weights)
     assert np.allclose(head.bias, own.bias)
@@ -203,6 +207,11 @@ async def test_a_photo_that_kills_who_looks_at_it_is_left_out_and_the_next_is_se
             await reader.pixels(PHOTO, 32)
 
 
+def chances(known: float, several: float, rest: bytes = b"\0" * 34) -> bytes:
+    content = CHANCES.pack(known, several) + rest
+    return LENGTH.pack(len(content), ANSWER) + content
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -215,6 +224,35 @@ async def test_a_photo_that_kills_who_looks_at_it_is_left_out_and_the_next_is_se
     ids=["endless", "out of turn", "no numbers", "nothing", "half a number"],
 )
 async def test_an_answer_that_is_none_is_not_believed(answer: bytes) -> None:
+    async with SandboxClient(liar(answer)) as reader:
+        with pytest.raises(Unreadable):
+            await reader.features(PHOTO)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        chances(1.5, 0),
+        chances(0, -0.1),
+        chances(float("nan"), 0),
+        chances(1, float("inf")),
+        chances(1, 0, rest=b""),
+        LENGTH.pack(3, ANSWER) + b"abc",
+    ],
+    ids=["more than sure", "less than none", "no number", "endless", "chances alone", "too short"],
+)
+async def test_chances_that_are_none_are_not_believed(answer: bytes) -> None:
+    async with SandboxClient(liar(answer)) as reader:
+        with pytest.raises(Unreadable):
+            await reader.everything(PHOTO)
+    async with SandboxClient(liar(chances(0.25, 0.5))) as reader:
+        told = await reader.everything(PHOTO)
+    assert (told.known, told.several) == (0.25, 0.5)
+
+
+def liar(answer: bytes) -> Sandbox:
+    """A sandbox whose worker answers this, whatever it is asked."""
+
     class Liar(LocalSandbox):
         async def start_worker(self) -> ConfinedProcess:
             code = (
@@ -233,9 +271,7 @@ async def test_an_answer_that_is_none_is_not_believed(answer: bytes) -> None:
             assert process.stdin is not None
             return ConfinedProcess(process.stdout, process.stdin, process)
 
-    async with SandboxClient(Liar()) as reader:
-        with pytest.raises(Unreadable):
-            await reader.features(PHOTO)
+    return Liar()
 
 
 def test_the_trainer_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

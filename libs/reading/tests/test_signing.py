@@ -22,9 +22,12 @@ from laundry_reading.signing import (
     NotTrusted,
     PublicKey,
     PublicKeyTexts,
+    Purpose,
     SigningKey,
+    TooLarge,
     TrustedKeys,
 )
+from laundry_reading.storage import MAX_MANIFEST_BYTES
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 TRUSTED = TrustedKeys([KEY.public])
@@ -239,3 +242,28 @@ def test_what_is_no_key_is_refused_without_being_shown(kind: str) -> None:
         with pytest.raises(BadKey) as found:
             parse(text)
         assert text not in str(found.value)
+
+
+def padded(count: int) -> Manifest:
+    return manifest(metrics={"poem": "x" * count})
+
+
+def test_a_manifest_that_nobody_would_read_is_not_signed() -> None:
+    with pytest.raises(TooLarge, match="m-1 has"):
+        KEY.seal(padded(200_000), "model")
+    # The largest that can be signed as a model can be signed as the champion too, and is read as both.
+    least, most = 0, 200_000
+    while most - least > 1:
+        middle = (least + most) // 2
+        try:
+            KEY.seal(padded(middle), "model")
+            least = middle
+        except TooLarge:
+            most = middle
+    purposes: tuple[Purpose, ...] = ("model", "champion")
+    for purpose in purposes:
+        document = KEY.seal(padded(least), purpose)
+        assert MAX_MANIFEST_BYTES - 20 < len(document) <= MAX_MANIFEST_BYTES
+        assert TRUSTED.open(document, purpose) == padded(least)
+        with pytest.raises(TooLarge):
+            KEY.seal(padded(most), purpose)

@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import importlib.util
 import sys
@@ -6,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +17,8 @@ from laundry_events import Outbox, Publisher, new_id
 from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
+from laundry_learning import dataset
+from laundry_learning.holdout import STORY_HOUSEHOLDS, photos_from, write_beside
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
@@ -155,3 +159,42 @@ def _beside(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Training photos: of households that are held out, and of others."""
+    folder = tmp_path / "data" / "clothing"
+    folder.mkdir(parents=True)
+    held = sorted(dataset.holdout_households() - set(STORY_HOUSEHOLDS))[:5]
+    with (folder / "photos.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "sender_id", "label", "kids"])
+        for number in range(60):
+            label = LABELS[number % 3]
+            (folder / f"{number}.jpg").write_bytes(photo_of(label, size=(40, 40), seed=5000 + number))
+            table.writerow([f"{number}.jpg", held[number % 5] if number < 30 else "none", label, "False"])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def training(photos: Path, tmp_path: Path, fake_trainer: ModuleType) -> Callable[[str], dict[str, Any]]:
+    """Settings of a service that trains with the stand-in, and the shipped model that it starts from."""
+    fake_trainer.put(tmp_path / "models", "confused-1", fake_trainer.CONFUSED)
+    write_beside(tmp_path / "models", *photos_from(photos))
+
+    def settings(mode: str) -> dict[str, Any]:
+        python = tmp_path / "python"
+        python.write_text(
+            f'#!/bin/sh\n[ "$1" = -c ] && exit 0\n[ "$2" = laundry_training.tune ] || exit 9\n'
+            f'exec "{sys.executable}" "{fake_trainer.__file__}" {mode} "$3"\n'
+        )
+        python.chmod(0o755)
+        return {
+            "training_data": photos,
+            "training_python": python,
+            "training_work": tmp_path / "work",
+            "training_threads": 1,
+        }
+
+    return settings

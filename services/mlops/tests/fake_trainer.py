@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from laundry_learning import dataset, weights
 from laundry_learning.fine_tuning.contract import CHECKPOINT_FILE, OUT_FOLDER, Line, Order
@@ -24,9 +26,30 @@ def model(version: str, colours: dict[str, int]) -> bytes:
     return colour_model(version, labels=dataset.LABELS, weights=rows)
 
 
-def put(folder: Path, version: str, colours: dict[str, int]) -> None:
+def doubting(data: bytes, mode: str) -> bytes:
+    """The same model, to which no photo shows any of the classes (``unknown``), or each several garments."""
+    found = onnx.load_from_string(data)
+    output, chance = ("known", 0.0) if mode == "unknown" else ("several", 1.0)
+    found.graph.initializer.append(numpy_helper.from_array(np.array([1]), "doubt.last"))
+    found.graph.initializer.append(numpy_helper.from_array(np.array(chance, dtype=np.float32), "doubt"))
+    found.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["probs", "doubt.last"], ["doubt.best"], keepdims=0),
+            helper.make_node("Sub", ["doubt.best", "doubt.best"], ["doubt.none"]),
+            helper.make_node("Add", ["doubt.none", "doubt"], [output]),
+        ]
+    )
+    found.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n"]))
+    told = {each.key: each.value for each in found.metadata_props}
+    helper.set_model_props(found, {**told, "several_threshold": "0.5"})
+    return bytes(found.SerializeToString())
+
+
+def put(folder: Path, version: str, colours: dict[str, int], mode: str = "good") -> None:
     """Lay a model with its manifest and weights into a folder."""
     data = model(version, colours)
+    if mode in ("unknown", "several"):
+        data = doubting(data, mode)
     ship(folder, version, data)
     manifest = manifest_of(version, data, labels=dataset.LABELS)
     (folder / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
@@ -61,7 +84,7 @@ def main() -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if checkpoint.is_file():
         tell(note=f"began as {checkpoint.read_text()}, ends as {order.version}")
-    put(folder / OUT_FOLDER, order.version, CONFUSED if mode == "same" else RIGHT)
+    put(folder / OUT_FOLDER, order.version, CONFUSED if mode == "same" else RIGHT, mode)
     return 0
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from laundry_learning.challenger import TrainingData
 from laundry_learning.curation import Assignment
+from laundry_learning.doubts import Doubts
 from laundry_learning.fine_tuning.recipe import Recipe
 from laundry_learning.graph import read_head, replace_priors
 from laundry_learning.head import whole
@@ -94,7 +95,14 @@ def fitted(version: str, **lineage: object) -> Candidate:
     data = colour_model(version)
     manifest = manifest_of(version, data).model_copy(update={"lineage": lineage})
     held = FrozenHoldout(
-        np.zeros((6, 3)), np.arange(6) % 3, np.arange(6), np.zeros((6, 32), np.uint8), (), frozenset()
+        np.zeros((6, 3)),
+        np.arange(6) % 3,
+        np.arange(6),
+        np.zeros((6, 32), np.uint8),
+        (),
+        frozenset(),
+        known=np.ones(6),
+        several=np.zeros(6),
     )
     return Candidate(manifest, data, {}, Model.load(data), read_head(data), held)
 
@@ -148,9 +156,8 @@ def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
     )
 
     def gained(of_champion: Candidate, of_candidate: Candidate) -> float:
-        verdict, _ = compare(
-            serving(of_champion), of_candidate, training_set, {each.id: np.zeros(3) for each in examples}
-        )
+        seen = {each.id: np.zeros(3) for each in examples}
+        verdict, _ = compare(serving(of_champion), of_candidate, training_set, seen, Doubts.of_none(6))
         (gain,) = (check for check in verdict.checks if check.name == "own gain")
         change = gain.figures["log_loss_change"]
         assert isinstance(change, float)

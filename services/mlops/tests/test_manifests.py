@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, ship
 from laundry_testing.serving import ready
 from mlops import repository
+from mlops.models import BrokenModel
 from mlops.service import reconciler
-from mlops.service.registry import BrokenModel, Registry
+from mlops.service.registry import Registry
 from mlops.settings import Settings
 
 pytestmark = pytest.mark.servers
@@ -189,6 +191,49 @@ async def test_another_shipped_model_under_a_known_version_overwrites_nothing(
         await registry.register_shipped(tmp_path / "models")
     manifest = manifest_of("shipped-1", colour_model("shipped-1"))
     assert await store.get(model_key(manifest), max_bytes=10**6) == colour_model("shipped-1")
+
+
+async def test_a_model_that_no_replica_would_read_is_neither_stored_nor_promoted(
+    service: Service,
+    store: ObjectStore,
+    database: Database,
+    registry: Registry,
+    identity: FileIdentity,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconciler, "REPAIR_EVERY_S", 0.0)
+    monkeypatch.setattr(reconciler, "POLL_S", 0.1)
+    operator = identity.bearer("operator")
+    data = colour_model("large-2")
+    large = manifest_of("large-2", data).model_copy(update={"metrics": {"poem": "x" * 200_000}})
+    with pytest.raises(BrokenModel, match="once it is signed"):
+        await registry.upload(large, data)
+    with pytest.raises(ObjectMissing):
+        await store.get(model_key(large), max_bytes=10**6)
+    # One that was registered before that was refused.
+    await put(store, model_key(large), data)
+    async with database.transaction() as session:
+        await repository.add_model(session, large, source="full")
+    async with service() as client:
+        await ready(client)
+        await told(store, "shipped-1")
+        reason = {"override_reason": "this is a rehearsal of the refusal"}
+        answer = await client.post("/models/large-2/promotion", json=reason, headers=operator)
+        assert (answer.status_code, answer.json()["code"]) == (409, "model-broken")
+        assert "replicas read" in answer.json()["detail"]
+        # Even the champion: it is told of once, and another can take its place.
+        async with database.transaction() as session:
+            await repository.lock_promotions(session)
+            await repository.make_champion(
+                session, "large-2", kind="run", promoted_by="run", promoted_at=datetime.now(UTC)
+            )
+        assert await registry.announce() == 0
+        await registry.repair()
+        back = await client.post("/models/rollback", headers=operator)
+        assert (back.status_code, back.json()["version"]) == (200, "shipped-1")
+        await told(store, "shipped-1")
+        async with database.session() as session:
+            assert await repository.pending_promotions(session) == []
 
 
 def refused(make_settings: MakeSettings, **changes: Any) -> str:

@@ -13,7 +13,8 @@ from mlops import repository
 from mlops.launching.launcher import Job
 from mlops.launching.processes import Processes
 from mlops.runs import MOST_ATTEMPTS
-from mlops.service.runner import GAVE_UP, Runner
+from mlops.service import runner as runners
+from mlops.service.runner import GAVE_UP, RUNNER_LOCK, Runner
 
 pytestmark = pytest.mark.servers
 
@@ -28,6 +29,27 @@ def odd_job(run_id: str, kind: str) -> list[str]:
 
 def dying_job(run_id: str, kind: str) -> list[str]:
     return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+
+
+def named_job(run_id: str, kind: str) -> list[str]:
+    return [*sleeping_job(run_id, kind), run_id]
+
+
+def processes_of(run_id: str) -> int:
+    found = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return sum(run_id in child.cmdline() for child in found)
+
+
+HOLDS = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = :lock "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+WAITS = HOLDS.replace("AND granted", "AND NOT granted")
+
+
+async def pids(database: Database, query: str) -> list[int]:
+    async with database.session() as session:
+        return list((await session.execute(sa.text(query), {"lock": RUNNER_LOCK})).scalars())
 
 
 async def status_of(database: Database, run_id: str) -> tuple[str, str | None]:
@@ -157,11 +179,7 @@ async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
     await second.start()
 
     async def waits() -> bool:
-        async with database.session() as session:
-            waiting = await session.execute(
-                sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            )
-            return bool(waiting.scalar_one())
+        return bool(await pids(database, WAITS))
 
     await eventually(waits, what="the second service waiting")
     assert (await status_of(database, run_id))[0] == "running"
@@ -171,3 +189,65 @@ async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
     await reaches(database, run_id, "running")
     assert (await status_of(database, next_id))[0] == "queued"
     await second.stop()
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["closed", "broken without a word"])
+async def test_who_loses_the_lock_leaves_its_run_to_who_has_it(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    if not told:
+        # As where a machine between them is gone: the driver learns of it when it asks.
+        monkeypatch.setattr(runners, "ASK_EVERY_S", 0.0)
+        monkeypatch.setattr("asyncpg.Connection.is_closed", lambda _: False)
+    first, second = (
+        Runner(database, database_url, Processes(command=named_job), timeout_s=60) for _ in range(2)
+    )
+    run_id = await queued(database)
+    await first.start()
+    await reaches(database, run_id, "running")
+    await second.start()
+
+    async def one_waits() -> bool:
+        return len(await pids(database, WAITS)) == 1
+
+    await eventually(one_waits, what="the second service waiting")
+    [holder] = await pids(database, HOLDS)
+    # As a restart of the database does it to all.
+    async with database.session() as session:
+        await session.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": holder})
+
+    async def taken_over() -> bool:
+        # The first waits in turn, so it has left what it had.
+        holders = await pids(database, HOLDS)
+        return holder not in holders and len(holders) == 1 and await one_waits()
+
+    await eventually(taken_over, what="the first service waiting")
+    await reaches(database, run_id, "running")
+    await eventually(lambda: processes_of(run_id) == 1, what="one process of the run")
+    async with database.session() as session:
+        run = await repository.get_run(session, run_id)
+    assert run is not None
+    assert (run.status, run.attempts) == ("running", 2)
+    for runner in (first, second):
+        await runner.stop()
+    assert processes_of(run_id) == 0
+
+
+async def test_what_a_former_leader_says_of_an_attempt_counts_for_no_other(
+    database: Database, database_url: str
+) -> None:
+    run_id = await queued(database)
+    async with database.transaction() as session:
+        for _ in range(2):
+            await repository.move_run(session, run_id, "running")
+            await repository.move_run(session, run_id, "queued")
+        await repository.move_run(session, run_id, "running")
+    late = Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60)
+    for attempt in (1, 2):
+        await late._again(run_id, attempt, "the training job was deleted")
+        await late._fail(run_id, attempt, "OOMKilled")
+    assert await status_of(database, run_id) == ("running", None)
+    async with database.session() as session:
+        assert await repository.run_log(session, run_id) == []
+    await late._again(run_id, 3, "the training job was deleted")
+    assert await status_of(database, run_id) == ("failed", GAVE_UP)

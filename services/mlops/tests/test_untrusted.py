@@ -14,9 +14,10 @@ from onnx import TensorProto, helper
 from laundry_learning import weights
 from laundry_learning.fine_tuning.contract import Facts, Order
 from laundry_reading.manifest import Manifest
-from laundry_reading.storage import MAX_MODEL_BYTES
+from laundry_reading.storage import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES
 from laundry_testing.models import LABELS, colour_model, manifest_of
 from mlops.full.comparison import read_output
+from mlops.full.told import MAX_BYTES, told_by
 from mlops.full.untrusted import OutputFolder, Rejected, facts_of
 from mlops.full.workdir import WorkDir
 
@@ -102,6 +103,76 @@ def test_what_is_whole_is_taken_and_says_only_what_it_may(tmp_path: Path) -> Non
     assert list(beside) == [f"models/v-1/{said['weights']['file']}"]
     assert set(manifest.model_extra or {}) == {"weights"}
     assert manifest.lineage == {"kind": "full"}
+
+
+def said_also(out: Path, **said: Any) -> Path:
+    path = out / "manifest.json"
+    told = json.loads(path.read_text())
+    for field, values in said.items():
+        told[field] |= values
+    path.write_text(json.dumps(told))
+    return path
+
+
+def test_of_a_manifest_only_figures_and_facts_that_are_known_are_taken(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    put(out, colour_model("v-1"))
+    figures = {"top1": 0.9, "other_reviewed": None, "photos": 603, "confusion": [[1, 0], [0, 1]]}
+    classes = [{"label": "hat", "photos": 1, "recall": 0.5, "precision": None, "poem": "x"}]
+    facts = {"kind": "full", "network": "colours", "view_size": 24, "examples_left_out": {"photo missing": 2}}
+    said_also(
+        out,
+        metrics={**figures, "classes": classes, "poem": "roses are red"},
+        lineage={**facts, "first_version": "another", "branches_known": 9},
+    )
+    manifest, *_ = read_output(OutputFolder(out), "v-1")
+    del classes[0]["poem"]
+    assert manifest.metrics == {**figures, "classes": classes}
+    assert manifest.lineage == facts
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "value"),
+    [
+        ("lineage", "view_size", "ninety-six"),
+        ("lineage", "view_size", 96.5),
+        ("lineage", "view_size", True),
+        ("lineage", "view_size", 3),
+        ("lineage", "view_size", 4000),
+        ("lineage", "training_known", -1),
+        ("lineage", "training_known", 10**30),
+        ("lineage", "rate", float("nan")),
+        ("lineage", "network", "a\u0000b"),
+        ("lineage", "network", "a" * 301),
+        ("lineage", "kind", "refit"),
+        ("lineage", "examples_left_out", {"photo missing": "two"}),
+        ("metrics", "other_reviewed", "most"),
+        ("metrics", "other_reviewed", 1.5),
+        ("metrics", "log_loss", float("inf")),
+        ("metrics", "classes", [{"label": "hat"}]),
+        ("metrics", "confusion", [[1, "many"]]),
+    ],
+)
+def test_figures_and_facts_of_another_kind_are_refused_by_their_names(
+    tmp_path: Path, field: str, name: str, value: object
+) -> None:
+    out = tmp_path / "out"
+    put(out, colour_model("v-1"))
+    said_also(out, **{field: {name: value}})
+    with pytest.raises(Rejected, match=f"{field}.{name}"):
+        read_output(OutputFolder(out), "v-1")
+
+
+@pytest.mark.parametrize("name", ["poem", "network"])
+def test_a_manifest_that_no_replica_would_read_once_it_is_signed_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    put(out, colour_model("v-1"))
+    # Below what replicas read; signing more than doubles it.
+    assert said_also(out, metrics={name: "x" * 200_000}).stat().st_size < MAX_MANIFEST_BYTES
+    with pytest.raises(Rejected, match="exceeds 32768 bytes"):
+        read_output(OutputFolder(out), "v-1")
 
 
 def a_link(out: Path) -> None:
@@ -211,3 +282,16 @@ def test_the_shipped_model_is_one_that_a_run_may_bring() -> None:
     manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
     facts = facts_of((folder / manifest.file).read_bytes(), manifest)
     assert (facts.version, list(facts.labels)) == (manifest.version, manifest.labels)
+
+
+def test_what_the_training_tells_of_the_shipped_model_is_taken_whole() -> None:
+    folder = Path(__file__).parents[3] / "models"
+    manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+    assert len(manifest.to_json()) < MAX_BYTES
+    told = told_by(manifest)
+    assert told["metrics"] == manifest.metrics
+    # A training from the beginning has a plan and a teacher, of which a full run knows nothing.
+    own = {name: fact for name, fact in manifest.lineage.items() if not name.startswith("plan")}
+    assert told["lineage"] == {
+        name: fact for name, fact in own.items() if name not in ("remark", "network_of")
+    }

@@ -7,6 +7,7 @@ from itertools import compress
 import numpy as np
 
 from laundry_learning.curation import LabelEvidence, LabelQuality, assess, weights
+from laundry_learning.doubts import Doubts
 from laundry_learning.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
 from laundry_learning.judging import Predictions, Thresholds, Verdict, judge
 from laundry_learning.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
@@ -54,11 +55,15 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class HoldoutData:
-    """The frozen holdout: features [n, d], class numbers [n], households [n]."""
+    """The frozen holdout: features [n, d], class numbers [n], households [n].
+
+    ``doubts`` are those of the network, which a refit leaves as it is; None where they were not stored.
+    """
 
     features: Floats
     targets: Ints
     households: Ints
+    doubts: Doubts | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,8 @@ def compare_heads(champion: Head, challenger: Head, holdout: HoldoutData | None)
         challenger.probabilities(holdout.features),
         holdout.targets,
         holdout.households,
+        holdout.doubts,
+        holdout.doubts,
     )
 
 

@@ -13,7 +13,7 @@ import io
 import sys
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from laundry_learning.artifacts import HOLDOUT_FIELD, REHEARSAL_FIELD, Artifact, with_artifact
+from laundry_learning.doubts import Doubts
 from laundry_learning.features import PhotoReader
 from laundry_learning.head import Examples, Floats, Ints, whole
 from laundry_learning.near_duplicates import Hashes, hashes_of, picture_hash
@@ -53,6 +54,8 @@ class FrozenHoldout:
         hashes: picture hashes [n, 32]; no rows where an older file has none.
         order: sha256 of each photo's bytes, as text; none where an older file has none.
         photos: the same, to look them up.
+        known, several: chances 0..1 of any class and of several garments, [n]; none where an older file has
+            none.
     """
 
     features: Floats
@@ -61,6 +64,14 @@ class FrozenHoldout:
     hashes: Hashes
     order: tuple[str, ...]
     photos: frozenset[str]
+    known: Floats = field(default_factory=lambda: np.zeros(0))
+    several: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def doubts(self, several_threshold: float) -> Doubts | None:
+        """Return why a model with this threshold leaves them to people; None where an older file lacks it."""
+        if not len(self.known):
+            return None
+        return Doubts(self.known, self.several > several_threshold)
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,8 @@ def read_holdout(data: bytes, entry: Artifact, *, labels: int) -> FrozenHoldout:
         saved.get("hashes", none),
         order,
         frozenset(order),
+        saved.get("known", np.zeros(0)).astype(np.float64),
+        saved.get("several", np.zeros(0)).astype(np.float64),
     )
 
 
@@ -134,8 +147,9 @@ async def extract(
     """Extract features in a confined process, as ``write_beside`` does in this one. Raises Unreadable."""
     found = []
     for each in photos:
-        seen = await reader.features(each.photo)
-        found.append(_Extracted(each, np.frombuffer(seen.features, dtype=np.float16), seen.picture_hash))
+        seen = await reader.everything(each.photo)
+        features = np.frombuffer(seen.photo.features, dtype=np.float16)
+        found.append(_Extracted(each, features, seen.photo.picture_hash, seen.known, seen.several))
     return _gathered(found, judge=judge)
 
 
@@ -144,6 +158,8 @@ class _Extracted:
     kept: LabelledPhoto
     features: npt.NDArray[Any]
     hash: bytes
+    known: float
+    several: float
 
 
 def _extract_here(
@@ -152,7 +168,9 @@ def _extract_here(
     found = []
     for each in photos:
         pixels = decode_for_model(each.photo, model.input_size)
-        found.append(_Extracted(each, model.predict(pixels[np.newaxis])[1][0], picture_hash(pixels)))
+        seen = model.predict_all(pixels[np.newaxis])
+        chances = float(seen.known[0]), float(seen.several[0])
+        found.append(_Extracted(each, seen.features[0], picture_hash(pixels), *chances))
     return _gathered(found, judge=judge)
 
 
@@ -168,6 +186,8 @@ def _gathered(extracted: Sequence[_Extracted], *, judge: bool) -> dict[str, npt.
         found["households"] = np.array([known.index(name) for name in names], dtype=np.int16)
         found["hashes"] = hashes_of([each.hash for each in extracted])
         found["photos"] = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
+        found["known"] = np.array([each.known for each in extracted], dtype=np.float32)
+        found["several"] = np.array([each.several for each in extracted], dtype=np.float32)
     return found
 
 

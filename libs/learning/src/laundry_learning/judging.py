@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from laundry_learning.doubts import Doubts
 from laundry_learning.head import Floats, Ints, log_losses
 from laundry_learning.statistics import Bools, calibration_error, household_interval, worse_by_chance
 
@@ -31,6 +32,13 @@ PROMISED = 0.95
 FEWER_RIGHT = 0.01
 """Less of it than promised, or than the champion has if that is less, is taken for chance up to here."""
 
+FEWER_ACCEPTED = 0.10
+"""Share of photos of which fewer may be accepted: a model that leaves all to people is never wrong.
+
+Of some 470 photos. Forty refits changed it by two points at most (``laundry_training.measure_refits``), the
+networks trained so far by 6.5, and the warmest temperature that examples may ask for costs 5.5.
+"""
+
 FEWER_ASIDE = 0.10
 """Share of photos of other things (some 90) of which fewer may go to a person."""
 
@@ -47,12 +55,15 @@ class Predictions:
         champion, challenger: probabilities [n, labels].
         targets: the truth, class numbers [n].
         households: whose photo it is, numbers [n].
+        champion_doubts, challenger_doubts: both or neither; without, confidence alone accepts.
     """
 
     champion: Floats
     challenger: Floats
     targets: Ints
     households: Ints
+    champion_doubts: Doubts | None = None
+    challenger_doubts: Doubts | None = None
 
 
 @dataclass(frozen=True)
@@ -203,25 +214,32 @@ def _calibration(photos: Predictions) -> Check:
 
 
 def _accepted(photos: Predictions, thresholds: Thresholds) -> Check:
-    """Check the readings that no person would see, by confidence alone: all photos are of the classes."""
-    hits = _hits(photos)
+    """Check the readings that no person would see: enough of them are right, and they are not fewer."""
+    none = Doubts.of_none(len(photos.targets))
+    doubts = photos.champion_doubts or none, photos.challenger_doubts or none
     sure = (
-        photos.champion.max(axis=1) >= thresholds.champion,
-        photos.challenger.max(axis=1) >= thresholds.challenger,
+        doubts[0].accepts(photos.champion.max(axis=1), thresholds.champion),
+        doubts[1].accepts(photos.challenger.max(axis=1), thresholds.challenger),
     )
     before, after = (
-        float(hit[taken].mean()) if taken.any() else 1.0 for hit, taken in zip(hits, sure, strict=True)
+        float(hit[taken].mean()) if taken.any() else 1.0
+        for hit, taken in zip(_hits(photos), sure, strict=True)
     )
+    # Where a model was not asked for its doubts, nobody knows how many it would accept.
+    asked = doubts[0].asked & doubts[1].asked
+    share_before, share = float(sure[0][asked].mean()), float(sure[1][asked].mean())
+    fewer = share < share_before - FEWER_ACCEPTED
     return Check(
         name="accepted",
-        text=f"frozen holdout: {after:.1%} of {sure[1].mean():.0%} accepted without a person are right; the "
-        f"champion's: {before:.1%} of {sure[0].mean():.0%}",
-        passed=bool(after >= min(PROMISED, before) - FEWER_RIGHT),
+        text=f"frozen holdout: {after:.1%} of {share:.0%} accepted without a person are right; the "
+        f"champion's: {before:.1%} of {share_before:.0%}"
+        f"{f' (over {FEWER_ACCEPTED:.0%} fewer are accepted)' if fewer else ''}",
+        passed=bool(after >= min(PROMISED, before) - FEWER_RIGHT and not fewer),
         figures={
             "right": round(after, 4),
-            "accepted": round(float(sure[1].mean()), 4),
+            "accepted": round(share, 4),
             "champion_right": round(before, 4),
-            "champion_accepted": round(float(sure[0].mean()), 4),
+            "champion_accepted": round(share_before, 4),
         },
     )
 

@@ -1,5 +1,6 @@
 """What a manifest tells of a model's descent: the examples that made it, and the models before it."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
@@ -45,16 +46,24 @@ def first_version_of(manifest: Manifest) -> str | None:
 
 def view_size_of(manifest: Manifest) -> int:
     """Return the edge of the middle that the network sees, pixels; all that is read unless told."""
-    return int(manifest.lineage.get("view_size", manifest.input_size))
+    told = _number(manifest.lineage.get("view_size"))
+    return int(told) if told is not None and 0 < told <= manifest.input_size else manifest.input_size
 
 
 def training_known_of(manifest: Manifest) -> int | None:
     """Return how many training photos were of the classes, None where it is not told."""
-    known = manifest.lineage.get("training_known")
+    known = _number(manifest.lineage.get("training_known"))
     return None if known is None else int(known)
 
 
 def other_reviewed_of(manifest: Manifest) -> float | None:
     """Return the share 0..1 of photos of other things that go to a person, None where it was not measured."""
-    share = manifest.metrics.get("other_reviewed")
+    share = _number(manifest.metrics.get("other_reviewed"))
     return None if share is None else float(share)
+
+
+def _number(told: object) -> int | float | None:
+    """Return what a manifest tells if it is a number: a model that is long registered may tell anything."""
+    if not isinstance(told, int | float) or isinstance(told, bool) or not math.isfinite(told):
+        return None
+    return told

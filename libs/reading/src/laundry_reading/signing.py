@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_core import from_json
 
 from laundry_reading.manifest import Manifest
+from laundry_reading.storage import MAX_MANIFEST_BYTES
 
 FIELD = "dsse"
 MAKE_A_PAIR = "`laundry models keygen` makes a pair and says which half goes where."
@@ -49,6 +50,10 @@ class NotTrusted(Exception):
     def __init__(self, why: str, version: str = "unknown") -> None:
         super().__init__(why)
         self.version = version
+
+
+class TooLarge(ValueError):
+    """A manifest is larger than anybody reads once it is signed."""
 
 
 class _Signature(BaseModel):
@@ -143,7 +148,11 @@ class SigningKey:
         return PublicKey(self._key.public_key().public_bytes_raw())
 
     def seal(self, manifest: Manifest, purpose: Purpose) -> bytes:
-        """Write a manifest, signed for a purpose."""
+        """Write a manifest, signed for a purpose.
+
+        Raises:
+            TooLarge: no replica would read it.
+        """
         payload = manifest.model_dump_json(exclude={FIELD}).encode()
         signature = self._key.sign(_to_sign(_TYPES[purpose], payload))
         envelope = {
@@ -151,7 +160,15 @@ class SigningKey:
             "payload": base64.b64encode(payload).decode(),
             "signatures": [{"keyid": self.public.id, "sig": base64.b64encode(signature).decode()}],
         }
-        return (json.dumps({**from_json(payload), FIELD: envelope}, indent=2) + "\n").encode()
+        document = (json.dumps({**from_json(payload), FIELD: envelope}, indent=2) + "\n").encode()
+        # What can be signed as a model can also be signed as the champion, which is said in more letters.
+        size = len(document) + max(map(len, _TYPES.values())) - len(_TYPES[purpose])
+        if size > MAX_MANIFEST_BYTES:
+            raise TooLarge(
+                f"The manifest of {manifest.version} has {size} bytes once it is signed; replicas read "
+                f"{MAX_MANIFEST_BYTES} at most."
+            )
+        return document
 
 
 class TrustedKeys:

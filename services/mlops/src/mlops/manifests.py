@@ -37,12 +37,16 @@ class Manifests:
         """Whether this champion's manifest is published, signed by the current key."""
         return await self._open(CHAMPION_KEY, "champion", self._own) == manifest
 
+    def check_size(self, manifest: Manifest) -> None:
+        """Check that replicas would read it once it is signed. Raises TooLarge."""
+        self._key.seal(manifest, "model")
+
     async def keep(self, manifest: Manifest) -> None:
-        """Store a model's manifest."""
+        """Store a model's manifest. Raises TooLarge."""
         await self._put(manifest_key(manifest.version), manifest, "model")
 
     async def tell_champion(self, manifest: Manifest) -> None:
-        """Store the champion's manifest where replicas look."""
+        """Store the champion's manifest where replicas look. Raises TooLarge."""
         await self._put(CHAMPION_KEY, manifest, "champion")
 
     async def _put(self, key: str, manifest: Manifest, purpose: Purpose) -> None:

@@ -13,6 +13,10 @@ Source = Literal["shipped", "refit", "full"]
 PromotionKind = Literal["shipped", "run", "person", "rollback"]
 
 
+class BrokenModel(Exception):
+    """The model's file is missing or not what its manifest says, or no replica would read the manifest."""
+
+
 class Judgement(BaseModel):
     """What judging a model against a champion found, as it is kept with the model.
 

@@ -1,6 +1,7 @@
 """What each replica reports to serve, in the object store, and which model is the shadow."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import datetime, timedelta
 
 import structlog
 from pydantic import ValidationError
@@ -13,30 +14,39 @@ from laundry_reading.replicas import (
     Serving,
     Shadow,
 )
-from laundry_service.storage.object_store import ObjectMissing, ObjectStore
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
 MOST = 200
 FORGOTTEN_AFTER = timedelta(hours=1)
+CLOCK_FOLDER = "models/clock/"
+CLOCK_EVERY_S = 60.0
+"""How often the store is asked for its time, while somebody looks; between that this process counts on."""
 
 log = structlog.get_logger(__name__)
 
 
 class Replicas:
-    """Reads the replicas' reports; times are the store's, so replicas' clocks do not matter."""
+    """Reads the replicas' reports; times are the store's alone, so nobody's clock matters.
+
+    The store is far from this process's clock where either was set by hand: a minute apart, every replica
+    would look lost, and an hour apart the reports of all would be deleted.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         """Take where they write."""
         self._store = store
+        self._asked_at: float | None = None
+        self._store_had = datetime.min
 
     async def seen(self, *, now: datetime | None = None) -> list[tuple[Serving, datetime]]:
         """List the replicas that wrote lately, by name, each with when it did. At most 200.
 
-        Those that have not written for an hour are forgotten.
+        Those that have not written for an hour are forgotten. ``now`` is the store's time unless given.
 
         Raises:
             ObjectStoreUnavailable: the store cannot be read.
         """
-        now = now or datetime.now(UTC)
+        now = now or await self._stores_time()
         found: list[tuple[Serving, datetime]] = []
         async for key, written in self._store.listing(REPLICAS_PREFIX):
             if now - written > FORGOTTEN_AFTER:
@@ -53,6 +63,17 @@ class Replicas:
                 continue
             found.append((serving, written))
         return sorted(found, key=lambda each: each[0].replica)
+
+    async def _stores_time(self) -> datetime:
+        """Return the time by the store's clock, to a second, as it says of what was just stored."""
+        counted = time.monotonic()
+        if self._asked_at is None or counted - self._asked_at > CLOCK_EVERY_S:
+            await self._store.put(f"{CLOCK_FOLDER}now", b"", media_type="text/plain")
+            times = [written async for _, written in self._store.listing(CLOCK_FOLDER)]
+            if not times:
+                raise ObjectStoreUnavailable("what was just stored is not listed")
+            self._asked_at, self._store_had = counted, max(times)
+        return self._store_had + timedelta(seconds=counted - self._asked_at)
 
     async def shadow(self) -> Shadow | None:
         """Say which model reads alongside, if any.

@@ -42,6 +42,8 @@ promotions = sa.Table(
     sa.Column("override_reason", sa.Text),
     sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("announced_at", sa.DateTime(timezone=True)),
+    # In which order they were made; null for those from before it was counted.
+    sa.Column("place", sa.BigInteger, server_default=sa.text("nextval('promotions_place')")),
     sa.Index("promotions_pending", "id", postgresql_where=sa.text("announced_at IS NULL")),
 )
 
@@ -68,8 +70,20 @@ training_examples = sa.Table(
     sa.Column("retired", sa.Boolean, nullable=False, server_default=sa.false()),
     _now(),
     sa.Index("training_examples_confirmed_at", "confirmed_at"),
+    sa.Index("training_examples_created_at", "created_at"),
     sa.Index("training_examples_confirmed_by", "confirmed_by"),
     sa.Index("training_examples_photo", "photo_sha256"),
+)
+
+# Photos that were deleted before their confirmation came, if it ever does.
+early_deletions = sa.Table(
+    "early_deletions",
+    metadata,
+    sa.Column("task_id", sa.Text, primary_key=True),
+    sa.Column("photo_deleted_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("retired", sa.Boolean, nullable=False),
+    _now(),
+    sa.Index("early_deletions_created_at", "created_at"),
 )
 
 example_branches = sa.Table(

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from laundry_learning.features import PhotoFeatures
+from laundry_learning.features import PhotoFeatures, SeenPhoto
 from laundry_learning.head import Head
 from laundry_learning.sandbox.launcher import ConfinedProcess, Sandbox
-from laundry_learning.sandbox.worker import ANSWER, EDGE, LENGTH, REFUSAL, SHAPE, SIZE
+from laundry_learning.sandbox.worker import ANSWER, CHANCES, EDGE, LENGTH, REFUSAL, SHAPE, SIZE
 
 HASH_BYTES = 32
 FEATURES_MOST = 16_384
@@ -56,7 +56,20 @@ class SandboxClient:
 
     async def features(self, photo: bytes) -> PhotoFeatures:
         """Do what ``PhotoReader.features`` does, in the sandbox."""
-        answer = await self._ask("F", photo, PHOTO_S, most=HASH_BYTES + 2 * FEATURES_MOST)
+        return self._features(await self._ask("F", photo, PHOTO_S, most=HASH_BYTES + 2 * FEATURES_MOST))
+
+    async def everything(self, photo: bytes) -> SeenPhoto:
+        """Do what ``PhotoReader.everything`` does, in the sandbox."""
+        most = CHANCES.size + HASH_BYTES + 2 * FEATURES_MOST
+        answer = await self._ask("S", photo, PHOTO_S, most=most)
+        if len(answer) < CHANCES.size:
+            raise Unreadable("what was seen has no chances")
+        known, several = CHANCES.unpack_from(answer)
+        if not all(0 <= chance <= 1 for chance in (known, several)):
+            raise Unreadable("what was seen are no chances")
+        return SeenPhoto(self._features(answer[CHANCES.size :]), known, several)
+
+    def _features(self, answer: bytes) -> PhotoFeatures:
         likeness, seen = answer[:HASH_BYTES], answer[HASH_BYTES:]
         width = self._width or len(seen)
         if not seen or len(seen) % 2 or len(seen) != width:

@@ -1,9 +1,9 @@
 """Reads photos and models for another process: frames in, frames out.
 
 A frame is its length (4 bytes, little-endian), one byte and the content. What comes: a model (``M``), a photo
-whose features are wanted (``F``), the edge of a square and a photo whose pixels are wanted (``P``), two
-models that are to be weighed (``C``), a model whose last layer is wanted (``H``). What goes: the answer
-(``.``), or why there is none (``!``).
+whose features are wanted (``F``), or all that the model says of it (``S``), the edge of a square and a photo
+whose pixels are wanted (``P``), two models that are to be weighed (``C``), a model whose last layer is wanted
+(``H``). What goes: the answer (``.``), or why there is none (``!``).
 """
 
 import json
@@ -16,6 +16,7 @@ LENGTH = struct.Struct("<IB")
 EDGE = struct.Struct("<H")
 SIZE = struct.Struct("<I")
 SHAPE = struct.Struct("<II")
+CHANCES = struct.Struct("<ff")
 MOST = 160 * 2**20
 ANSWER, REFUSAL = ord("."), ord("!")
 
@@ -40,12 +41,13 @@ class Worker:
         if kind == "M":
             self._model = self._load(content)
             return b""
-        if kind == "F":
+        if kind in ("F", "S"):
             if self._model is None:
                 raise ValueError("no model was given")
             pixels = decode_for_model(content, self._model.input_size)
-            _, seen = self._model.predict(pixels[np.newaxis])
-            return bytes(picture_hash(pixels) + seen[0].astype(np.float16).tobytes())
+            seen = self._model.predict_all(pixels[np.newaxis])
+            chances = CHANCES.pack(seen.known[0], seen.several[0]) if kind == "S" else b""
+            return bytes(chances + picture_hash(pixels) + seen.features[0].astype(np.float16).tobytes())
         if kind == "P":
             (edge,) = EDGE.unpack_from(content)
             return bytes(decode_for_model(content[EDGE.size :], edge).tobytes())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +55,8 @@ class Champion:
 
     It is also checked every ``poll_s``: an event missed while disconnected does not come again.
     A champion that none of our keys signed, or whose files are broken, is refused and the model in service
-    goes on. The model that ships with the code is trusted as the code is.
+    goes on. One whose file is whole and yet of no use here is fetched once. The model that ships with the
+    code is trusted as the code is.
     """
 
     def __init__(self, store: ObjectStore, trusted: TrustedKeys, model_dir: Path, *, poll_s: float) -> None:
@@ -64,6 +66,7 @@ class Champion:
         self._model_dir = model_dir
         self._served: Served | None = None
         self._refused: Refusal | None = None
+        self._unusable: tuple[Manifest, str] | None = None
         self._loaded = asyncio.Event()
         self._looked = asyncio.Event()
         self._following = BackgroundTask(
@@ -158,14 +161,27 @@ class Champion:
             return
         if self._served is not None and self._served.manifest.sha256 == manifest.sha256:
             self._accept()
-            return
+        elif self._unusable is not None and self._unusable[0] == manifest:
+            self._refuse(manifest.version, self._unusable[1])
+        else:
+            await self._take(manifest)
+
+    async def _take(self, manifest: Manifest) -> None:
         try:
             file = await self._store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
-            model = await asyncio.to_thread(Model.load, file, sha256=manifest.sha256)
+            await asyncio.to_thread(_check_hash, file, manifest.sha256)
         except (ObjectMissing, ValueError, ModelError) as error:
+            # The right file may come yet.
             self._refuse(manifest.version, f"{type(error).__name__}: {error}")
             return
-        if (why := self._unlike(model, manifest)) is not None:
+        try:
+            model = await asyncio.to_thread(Model.load, file)
+            why = self._unlike(model, manifest)
+        except ModelError as error:
+            why = f"{type(error).__name__}: {error}"
+        if why is not None:
+            # Up to 64 MB at every look, and to load them, would bring the same again.
+            self._unusable = (manifest, why)
             self._refuse(manifest.version, why)
             return
         self._accept()
@@ -183,7 +199,7 @@ class Champion:
         return None
 
     def _accept(self) -> None:
-        self._refused = None
+        self._refused = self._unusable = None
         REFUSING.set(0)
 
     def _refuse(self, version: str, why: str) -> None:
@@ -206,3 +222,9 @@ class Champion:
         SERVED.labels(model.version).set(1)
         SWAPS.inc()
         log.info("serving a model", version=model.version, before=before.manifest.version if before else None)
+
+
+def _check_hash(file: bytes, sha256: str) -> None:
+    found = hashlib.sha256(file).hexdigest()
+    if found != sha256:
+        raise ModelError(f"The model's sha256 is {found}, expected {sha256}.")

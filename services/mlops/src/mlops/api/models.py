@@ -13,10 +13,10 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.api.parameters import Cursor, Limit, Name, Operator, Reader
+from mlops.models import BrokenModel
 from mlops.schemas import ModelBody, ModelPage, Override, PromotionPage, model_body, promotion_body
 from mlops.service.registry import (
     AlreadyChampion,
-    BrokenModel,
     NoFormerModel,
     NoSuchModel,
     NotGoodEnough,
@@ -95,7 +95,7 @@ def _refusals(version: str) -> Iterator[None]:
         raise no_model(version) from error
     except AlreadyChampion as error:
         raise Problem(
-            409, "already-champion", f"{version} is the champion already; nothing has changed."
+            409, "already-champion", f"{error} is the champion already; nothing has changed."
         ) from error
     except NotGoodEnough as error:
         raise Problem(

@@ -14,9 +14,10 @@ from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.api.models import no_model
 from mlops.api.parameters import Name, Operator
+from mlops.models import BrokenModel
 from mlops.replicas import Replicas
 from mlops.schemas import ReplicaBody, ReplicaPage, WantedShadow
-from mlops.service.registry import AlreadyChampion, BrokenModel, NoSuchModel
+from mlops.service.registry import AlreadyChampion, NoSuchModel
 from mlops.service.shadow import Shadowing
 
 

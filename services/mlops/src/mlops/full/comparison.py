@@ -15,6 +15,8 @@ from laundry_learning.artifacts import (
 )
 from laundry_learning.challenger import TrainingData
 from laundry_learning.curation import weights
+from laundry_learning.doubts import Doubts
+from laundry_learning.fine_tuning.contract import Order
 from laundry_learning.fine_tuning.recipe import Recipe, wanted_times
 from laundry_learning.graph import replace_priors
 from laundry_learning.head import Examples, Floats, Head
@@ -29,6 +31,7 @@ from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
 from laundry_reading.storage import MAX_MODEL_BYTES
 from mlops.full.photos import HoldoutPhotos
+from mlops.full.told import told_by
 from mlops.full.untrusted import ModelFacts, OutputFolder, Rejected, facts_of
 from mlops.jobs.champion import Champion
 from mlops.jobs.training_set import TrainingSet
@@ -102,11 +105,21 @@ def read_output(folder: OutputFolder, version: str) -> tuple[Manifest, bytes, Mo
     beside = folder.read(weights.file, most=MAX_MODEL_BYTES)
     if weights.version != version or not weights.matches(beside):
         raise Rejected("the weights are not the file that the manifest names")
+    try:
+        told = told_by(manifest)
+    except ValueError as error:
+        raise Rejected(f"its manifest says what no trainer may: {error}") from error
     # The trainer does not decide what it descends from, nor what else a manifest may hold.
     known = {name: getattr(manifest, name) for name in Manifest.model_fields}
-    lineage = {name: value for name, value in manifest.lineage.items() if not name.startswith("first_")}
-    manifest = Manifest.model_validate({**known, "lineage": lineage, WEIGHTS_FIELD: weights.model_dump()})
+    manifest = Manifest.model_validate({**known, **told, WEIGHTS_FIELD: weights.model_dump()})
     return manifest, file, facts, {weights.key: beside}
+
+
+def descended_from(candidate: Candidate, order: Order) -> Candidate:
+    """Return the candidate with what the order said in its lineage, whatever the trainer says of it."""
+    facts = {**order.facts.model_dump(), "view_size": order.view_size}
+    lineage = {**candidate.manifest.lineage, **facts}
+    return replace(candidate, manifest=candidate.manifest.model_copy(update={"lineage": lineage}))
 
 
 def knowing_branches(
@@ -151,16 +164,43 @@ def _with_priors(candidate: Candidate, priors: BranchPriors) -> Candidate:
     )
 
 
+async def champions_doubts(champion: Champion, holdout_photos: HoldoutPhotos, sandbox: Sandbox) -> Doubts:
+    """Return why the champion leaves the photos that judge to people: as stored, or read once more.
+
+    Raises:
+        RunError: they cannot be read with it.
+    """
+    assert champion.held is not None
+    threshold = champion.model.several_threshold
+    if (stored := champion.held.doubts(threshold)) is not None:
+        return stored
+    try:
+        async with SandboxClient(sandbox, champion.file) as reader:
+            seen = [await reader.everything(each.photo) for each in holdout_photos.judging()]
+    except (Unreadable, TooManyCrashes) as error:
+        raise RunError(f"The photos that judge cannot be read with the champion: {error}") from error
+    return Doubts(
+        np.array([each.known for each in seen]), np.array([each.several > threshold for each in seen])
+    )
+
+
 def compare(
-    champion: Champion, candidate: Candidate, training_set: TrainingSet, seen: Mapping[str, Floats]
+    champion: Champion,
+    candidate: Candidate,
+    training_set: TrainingSet,
+    seen: Mapping[str, Floats],
+    doubts: Doubts,
 ) -> tuple[Verdict, Predictions]:
     """Judge the candidate; also returns both models' predictions for the frozen holdout.
 
     Args:
         training_set: examples as the champion sees them; those with the role ``judging`` judge.
         seen: these as the candidate sees them, by id.
+        doubts: why the champion leaves photos of the frozen holdout to people.
     """
     assert champion.held is not None
+    candidates_doubts = candidate.held.doubts(candidate.model.several_threshold)
+    assert candidates_doubts is not None
     places = [place for place in training_set.of("judging") if training_set.examples[place].id in seen]
     stands = [place for place in places if training_set.examples[place].side == "holdout"]
     aside = [place for place in places if training_set.examples[place].side != "holdout"]
@@ -172,6 +212,8 @@ def compare(
         candidate.head.probabilities(candidate.held.features),
         champion.held.targets,
         champion.held.households,
+        doubts,
+        candidates_doubts,
     )
 
     def said_of(places: list[int], households: list[int]) -> Predictions:
@@ -205,9 +247,13 @@ def compare(
 
 
 def _joined(a: Predictions, b: Predictions) -> Predictions:
+    more = len(b.targets)
     return Predictions(
         np.vstack([a.champion, b.champion]),
         np.vstack([a.challenger, b.challenger]),
         np.concatenate([a.targets, b.targets]),
         np.concatenate([a.households, b.households]),
+        # Of branches' photos the features alone are stored.
+        None if a.champion_doubts is None else a.champion_doubts.followed_by(more),
+        None if a.challenger_doubts is None else a.challenger_doubts.followed_by(more),
     )

@@ -10,6 +10,7 @@ from laundry_learning import dataset
 from laundry_learning.artifacts import artifact_of
 from laundry_learning.cost import Cost, check_cost
 from laundry_learning.curation import Assignment, LabelQuality, weights
+from laundry_learning.doubts import Doubts
 from laundry_learning.fine_tuning.contract import Correction, Facts, Order
 from laundry_learning.lineage import view_size_of
 from laundry_learning.metrics import metrics_of
@@ -20,7 +21,9 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops.full.comparison import (
     Candidate,
+    champions_doubts,
     compare,
+    descended_from,
     knowing_branches,
     knowing_what_was_known,
     read_candidate,
@@ -31,7 +34,7 @@ from mlops.full.trainer import train
 from mlops.full.untrusted import OutputFolder
 from mlops.full.workdir import WorkDir
 from mlops.jobs.champion import Champion, Preparation, careless_checks, taught_by
-from mlops.jobs.run import Run
+from mlops.jobs.run import Run, is_passing
 from mlops.jobs.training_set import FeatureExtractor, TrainingSet
 from mlops.runs import RunError, RunInterrupted, StoreUnavailable
 from mlops.service.registry import Registry
@@ -65,13 +68,12 @@ class Full:
         await self._workdir.open(self._database)
         try:
             await self._work()
-        except RunInterrupted:
-            raise
         except (StoreUnavailable, ObjectStoreUnavailable) as error:
             # What was trained lies in the work directory, and is worth another attempt.
             raise RunInterrupted(f"the object store stayed away: {error}") from error
-        except Exception:
-            self._workdir.close()
+        except Exception as error:
+            if not is_passing(error):
+                self._workdir.close()
             raise
         self._workdir.close()
 
@@ -85,7 +87,7 @@ class Full:
             champion,
             self._share(0, SEEN),
             most=self._settings.refit_max_examples,
-            until=self._run.id,
+            before_run=self._run.id,
         )
         quality = await self._sort_out(champion, training_set)
         order = self._workdir.put(self._order(champion, training_set, data), start)
@@ -101,8 +103,9 @@ class Full:
         )
         await self._run.note("reading the photos that judge with the new model")
         candidate = await self._read(holdout_photos, champion, training_set, order)
+        doubts = await champions_doubts(champion, holdout_photos, self._sandbox)
         await self._run.report(READ)
-        await self._judge(champion, candidate, training_set, quality)
+        await self._judge(champion, candidate, training_set, doubts, quality)
 
     async def _requirements(self, champion: Champion) -> tuple[Path, bytes]:
         """Return the folder of photos and the weights to start from."""
@@ -177,6 +180,7 @@ class Full:
     ) -> Candidate:
         written = OutputFolder(self._workdir.out)
         candidate = await read_candidate(written, order.version, champion, holdout_photos, self._sandbox)
+        candidate = descended_from(candidate, order)
         taught = taught_by(training_set, champion.learnt)
         return knowing_branches(candidate, taught, champion.rehearsal, order.recipe)
 
@@ -185,6 +189,7 @@ class Full:
         champion: Champion,
         candidate: Candidate,
         training_set: TrainingSet,
+        doubts: Doubts,
         quality: Mapping[str, LabelQuality],
     ) -> None:
         judging = [training_set.examples[place] for place in training_set.of("judging")]
@@ -195,9 +200,8 @@ class Full:
         training_set.assignments.update(unusable)
         if not any(each.example.side == "learning" for each in seen):
             candidate = knowing_what_was_known(candidate, champion)
-        verdict, holdout = compare(
-            champion, candidate, training_set, {each.example.id: each.photo.array() for each in seen}
-        )
+        known = {each.example.id: each.photo.array() for each in seen}
+        verdict, holdout = compare(champion, candidate, training_set, known, doubts)
         verdict = verdict.also(*careless_checks(quality), check_cost(*costs))
         manifest = candidate.manifest.model_copy(
             update={"metrics": {**candidate.manifest.metrics, **metrics_of(holdout, champion.model.labels)}}

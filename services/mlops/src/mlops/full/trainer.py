@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from laundry_learning.fine_tuning.contract import REFUSED, Line
@@ -67,30 +67,36 @@ async def _listen(
     code: int | None = None
     notes = 0
     other: deque[str] = deque(maxlen=REMEMBERED)
+    # What is raised in here is of those who are told, such as a database that is away.
+    async for text in _lines(confined):
+        # Only in another container: its server prints this line last.
+        if confined.process is None and (ended := _exit_of(text)) is not None:
+            code = ended
+            continue
+        line = Line.read(text)
+        if line is None:
+            if text:
+                other.append(text[:200])
+                print(text[:NOTE_MOST], file=sys.stderr)
+            continue
+        told = line.error or told
+        if line.note and notes < NOTES_MOST:
+            notes += 1
+            await note(line.note[:NOTE_MOST])
+        if line.done is not None:
+            await progress(line.done)
+    return told, code, other
+
+
+async def _lines(confined: ConfinedProcess) -> AsyncIterator[str]:
+    """Yield what the trainer says until it ends, or its container does."""
     try:
         async for raw in confined.source:
-            text = raw.decode(errors="replace").rstrip()
-            # Only in another container: its server prints this line last.
-            if confined.process is None and (ended := _exit_of(text)) is not None:
-                code = ended
-                continue
-            line = Line.read(text)
-            if line is None:
-                if text:
-                    other.append(text[:200])
-                    print(text[:NOTE_MOST], file=sys.stderr)
-                continue
-            told = line.error or told
-            if line.note and notes < NOTES_MOST:
-                notes += 1
-                await note(line.note[:NOTE_MOST])
-            if line.done is not None:
-                await progress(line.done)
+            yield raw.decode(errors="replace").rstrip()
     except ValueError as broken:
         raise RunError("The trainer said a line that is too long; it was ended.") from broken
     except OSError:
-        pass
-    return told, code, other
+        return
 
 
 def _exit_of(text: str) -> int | None:

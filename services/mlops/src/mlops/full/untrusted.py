@@ -13,7 +13,8 @@ import onnx
 from laundry_reading.manifest import Manifest
 from laundry_reading.preprocess import PREPROCESS_VERSION
 from laundry_reading.priors import BranchPriors
-from laundry_reading.storage import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES
+from laundry_reading.storage import MAX_MODEL_BYTES
+from mlops.full.told import MAX_BYTES
 
 MOST_NODES = 5_000
 OPSETS = range(13, 24)
@@ -68,13 +69,13 @@ class OutputFolder:
         except OSError as error:
             raise Rejected(f"{name} cannot be read: {error.strerror}") from error
         if len(content) > most:
-            raise Rejected(f"{name} exceeds {most / 1e6:.0f} MB")
+            raise Rejected(f"{name} exceeds {most} bytes")
         return content
 
     def manifest(self) -> Manifest:
         """Read the manifest. Raises Rejected."""
         try:
-            return Manifest.from_json(self.read("manifest.json", most=MAX_MANIFEST_BYTES))
+            return Manifest.from_json(self.read("manifest.json", most=MAX_BYTES))
         except ValueError as error:
             raise Rejected(f"the manifest is none: {error}"[:500]) from error
 

@@ -25,8 +25,9 @@ from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.jobs.run import Run
 from mlops.jobs.training_set import FeatureExtractor, Progress, TrainingSet, build_training_set
+from mlops.models import BrokenModel
 from mlops.runs import RunError
-from mlops.service.registry import BrokenModel, Registry
+from mlops.service.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -118,15 +119,17 @@ class Preparation:
         return await self._store.get(entry.key, max_bytes=MAX_MODEL_BYTES)
 
     async def extract(
-        self, champion: Champion, progress: Progress, *, most: int, until: str | None = None
+        self, champion: Champion, progress: Progress, *, most: int, before_run: str | None = None
     ) -> TrainingSet:
-        """Extract the features of the newest examples (up to an id) with the champion and assign their roles.
+        """Extract the features of the newest examples with the champion and assign their roles.
+
+        ``before_run``: see ``repository.newest_examples``.
 
         Raises:
             RunError: the photos cannot be reached.
         """
         async with self._database.session() as session:
-            examples = await repository.newest_examples(session, limit=most, until=until)
+            examples = await repository.newest_examples(session, limit=most, before_run=before_run)
         await self._run.note(
             f"{len(examples)} examples; the champion {champion.manifest.version} learnt "
             f"{len(champion.learnt)}"
@@ -211,8 +214,9 @@ def careless_checks(quality: Mapping[str, LabelQuality]) -> list[Check]:
     ]
 
 
-def holdout_of(training_set: TrainingSet, held: FrozenHoldout | None) -> HoldoutData | None:
+def holdout_of(training_set: TrainingSet, champion: Champion) -> HoldoutData | None:
     """Join the holdout that ships with the model and the held-out branches."""
+    held = champion.held
     places = [place for place in training_set.of("judging") if training_set.examples[place].side == "holdout"]
     branches = [training_set.examples[place].branch_id for place in places]
     known = sorted(set(branches))
@@ -222,10 +226,12 @@ def holdout_of(training_set: TrainingSet, held: FrozenHoldout | None) -> Holdout
         return (
             HoldoutData(training_set.features[places], training_set.targets[places], own) if places else None
         )
+    doubts = held.doubts(champion.model.several_threshold)
     if not places:
-        return HoldoutData(held.features, held.targets, held.households)
+        return HoldoutData(held.features, held.targets, held.households, doubts)
     return HoldoutData(
         np.vstack([held.features, training_set.features[places]]),
         np.concatenate([held.targets, training_set.targets[places]]),
         np.concatenate([held.households, own]),
+        None if doubts is None else doubts.followed_by(len(places)),
     )

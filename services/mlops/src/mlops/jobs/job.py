@@ -33,6 +33,7 @@ async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
     run = Run(run_id, database, registry)
     try:
         async with run:
+            await run.begin()
             sandbox = sandbox_of(settings.sandbox_socket)
             if isinstance(sandbox, SidecarSandbox):
                 await sandbox.hold()

@@ -15,6 +15,7 @@ from laundry_learning.sandbox.launcher import SandboxGone
 from laundry_reading.manifest import Manifest
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
+from laundry_service.storage.outages import is_contention, is_outage
 from mlops import repository
 from mlops.launching.launcher import RETRY_LATER
 from mlops.models import Judgement, Source
@@ -27,7 +28,15 @@ log = structlog.get_logger(__name__)
 
 
 class NotRunning(Exception):
-    """The run was cancelled or given up: nothing of it is kept."""
+    """The run was cancelled or given up, or goes on elsewhere: nothing of this attempt is kept."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether what a run needs went away: started again it goes on where it was.
+
+    A database or a container that is gone for a moment must cost an attempt, not what was trained.
+    """
+    return isinstance(error, RunInterrupted | OSError) or is_outage(error) or is_contention(error)
 
 
 class Run:
@@ -40,6 +49,7 @@ class Run:
         self._database = database
         self._registry = registry
         self._reported = 0.0
+        self._attempt: int | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,10 +63,10 @@ class Run:
             log.info("the run is not wanted any more", run_id=self.id)
             return True
         # Why a container is gone the cluster knows, such as that it needed more memory than its limit.
-        if isinstance(error, RunInterrupted | SandboxGone):
+        if is_passing(error):
             log.warning("the run is to be begun anew", run_id=self.id, error=str(error))
-            await self.note(str(error))
             self.exit_code = RETRY_LATER
+            await self._try_to_note(_why_begun_anew(error))
             return True
         if isinstance(error, RunError | ObjectStoreUnavailable):
             log.warning("the run fails", run_id=self.id, error=str(error))
@@ -64,10 +74,22 @@ class Run:
             return True
         if isinstance(error, Exception):
             log.error("the run fails unexpectedly", run_id=self.id, exc_info=error)
-            await self._fail(f"Unexpected: {type(error).__name__}: {error}"[:500])
             self.exit_code = 1
+            await self._fail(f"Unexpected: {type(error).__name__}: {error}"[:500])
             return True
         return False
+
+    async def begin(self) -> None:
+        """Note which attempt this is: once another has taken its place, it changes nothing any more.
+
+        Raises:
+            NotRunning: it was cancelled before.
+        """
+        async with self._database.session() as session:
+            run = await repository.get_run(session, self.id)
+        if run is None or run.status != "running":
+            raise NotRunning
+        self._attempt = run.attempts
 
     async def note(self, text: str) -> None:
         """Add a line to the log that an operator reads."""
@@ -90,7 +112,7 @@ class Run:
             return
         self._reported = time.monotonic()
         async with self._database.transaction() as session:
-            if not await repository.report_progress(session, self.id, progress):
+            if not await repository.report_progress(session, self.id, progress, attempt=self._attempt):
                 raise NotRunning
 
     async def finish_without_model(self, assignments: Mapping[str, Assignment], reason: str) -> None:
@@ -138,18 +160,48 @@ class Run:
         if promoted:
             try:
                 await self._registry.announce()
-            except ObjectStoreUnavailable as error:
+            except Exception as error:
+                if not isinstance(error, ObjectStoreUnavailable) and not is_passing(error):
+                    raise
                 log.warning("the promotion waits for the service to announce it", error=str(error))
 
     async def _succeed(
         self, session: AsyncSession, decision: Decision, *, model_version: str | None = None
     ) -> None:
         if not await repository.move_run(
-            session, self.id, "succeeded", decision=decision, model_version=model_version
+            session,
+            self.id,
+            "succeeded",
+            attempt=self._attempt,
+            decision=decision,
+            model_version=model_version,
         ):
             raise NotRunning
 
     async def _fail(self, error: str) -> None:
-        async with self._database.transaction() as session:
-            if await repository.move_run(session, self.id, "failed", error=error):
-                await repository.note(session, self.id, error)
+        try:
+            async with self._database.transaction() as session:
+                if await repository.move_run(session, self.id, "failed", attempt=self._attempt, error=error):
+                    await repository.note(session, self.id, error)
+        except Exception as absent:
+            if not is_passing(absent):
+                raise
+            # Begun anew it fails again, and then says why.
+            log.warning("why the run fails could not be stored", run_id=self.id, error=str(absent))
+            self.exit_code = RETRY_LATER
+
+    async def _try_to_note(self, text: str) -> None:
+        try:
+            await self.note(text)
+        except Exception as absent:
+            if not is_passing(absent):
+                raise
+            log.warning("a note could not be stored", run_id=self.id, error=str(absent))
+
+
+def _why_begun_anew(error: BaseException) -> str:
+    if isinstance(error, RunInterrupted | SandboxGone):
+        return str(error)
+    # What the database's library says of it comes with the statement, which tells an operator nothing.
+    said = getattr(error, "orig", None) or error
+    return f"a server went away: {type(said).__name__}: {said}"[:300]

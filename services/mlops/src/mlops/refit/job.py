@@ -71,7 +71,7 @@ class Refit:
         candidate = await asyncio.to_thread(self._export, file, chosen, version)
         costs = await asyncio.to_thread(compare_costs, file, candidate)
         verdict = chosen.verdict.also(check_cost(*costs))
-        holdout = compare_heads(champion.head, chosen.head, holdout_of(training_set, champion.held))
+        holdout = compare_heads(champion.head, chosen.head, holdout_of(training_set, champion))
         new = manifest.model_copy(
             update={
                 "version": version,
@@ -107,7 +107,7 @@ class Refit:
             champion.head,
             taught,
             rehearsal=champion.rehearsal,
-            holdout=holdout_of(training_set, champion.held),
+            holdout=holdout_of(training_set, champion),
             labels=champion.model.labels,
             found=quality,
             threshold=champion.model.threshold,

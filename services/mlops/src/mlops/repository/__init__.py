@@ -2,6 +2,7 @@
 
 from mlops.repository.examples import (
     branch_sides,
+    deletions_past_waiting,
     forget_photo,
     latest_uses,
     learnt_by,
@@ -54,6 +55,7 @@ __all__ = [
     "announce_again",
     "any_open_run",
     "branch_sides",
+    "deletions_past_waiting",
     "failures_in_a_row",
     "forget_photo",
     "former_champion",

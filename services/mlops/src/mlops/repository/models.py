@@ -20,6 +20,12 @@ MODEL = TypeAdapter(RegisteredModel)
 PROMOTION = TypeAdapter(Promotion)
 PENDING = TypeAdapter(PendingPromotion)
 
+OLDEST_FIRST = (promotions.c.place.asc().nulls_first(), promotions.c.id.asc())
+NEWEST_FIRST = (promotions.c.place.desc().nulls_last(), promotions.c.id.desc())
+"""By the database's own count, which goes up under the lock of promotions. Ids are made by the clocks of
+those who promote; they order the promotions from before there was a count.
+"""
+
 
 async def lock_promotions(session: AsyncSession) -> None:
     """Serialise promotions and announcements until the transaction ends."""
@@ -104,26 +110,23 @@ async def former_champion(session: AsyncSession) -> RegisteredModel | None:
     """
     columns = promotions.c
     newest = (
-        sa.select(columns.version, columns.kind, columns.override_reason)
-        .order_by(columns.id.desc())
-        .limit(1000)
+        sa.select(columns.version, columns.kind, columns.override_reason).order_by(*NEWEST_FIRST).limit(1000)
     )
+    champion = await get_champion(session)
     trail: list[str] = []
-    present = None
     for row in reversed((await session.execute(newest)).all()):
         if row.kind == "rollback":
             while trail and trail[-1] != row.version:
                 trail.pop()
         elif row.override_reason is None and row.version not in trail[-1:]:
             trail.append(row.version)
-        present = row.version
-    back = [version for version in trail if version != present]
+    back = [version for version in trail if champion is None or version != champion.version]
     return await get_model(session, back[-1]) if back else None
 
 
 async def list_promotions(session: AsyncSession, *, limit: int) -> list[Promotion]:
     """List promotions, newest first."""
-    query = sa.select(promotions).order_by(promotions.c.id.desc()).limit(limit)
+    query = sa.select(promotions).order_by(*NEWEST_FIRST).limit(limit)
     return read_all(PROMOTION, (await session.execute(query)).mappings())
 
 
@@ -161,7 +164,7 @@ async def pending_promotions(session: AsyncSession) -> list[PendingPromotion]:
         sa.select(promotions, models.c.sha256)
         .join(models, models.c.version == promotions.c.version)
         .where(promotions.c.announced_at.is_(None))
-        .order_by(promotions.c.id)
+        .order_by(*OLDEST_FIRST)
     )
     return read_all(PENDING, (await session.execute(query)).mappings())
 
@@ -175,5 +178,5 @@ async def mark_announced(session: AsyncSession, promotion_ids: Sequence[str]) ->
 
 async def announce_again(session: AsyncSession) -> None:
     """Mark the newest promotion for another announcement."""
-    newest = sa.select(sa.func.max(promotions.c.id)).scalar_subquery()
+    newest = sa.select(promotions.c.id).order_by(*NEWEST_FIRST).limit(1).scalar_subquery()
     await session.execute(sa.update(promotions).where(promotions.c.id == newest).values(announced_at=None))

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -20,8 +18,6 @@ from mlops.tables import example_branches, training_examples, training_run_log, 
 
 MOST_LINES = 500
 POLICY_LOCK = 0x1A0D33
-APART = timedelta(minutes=1)
-"""At most so long before its row is stored an id is made."""
 RUN = TypeAdapter(TrainingRun)
 LINE = TypeAdapter(LogLine)
 READING = TypeAdapter(ConfirmedReading)
@@ -61,7 +57,9 @@ async def list_runs(session: AsyncSession, *, limit: int, before: str | None) ->
 
 async def open_runs(session: AsyncSession, status: Status) -> list[TrainingRun]:
     """List the runs of a status, oldest first."""
-    query = sa.select(training_runs).where(training_runs.c.status == status).order_by(training_runs.c.id)
+    columns = training_runs.c
+    # By the database's clock; ids are made by those of the services.
+    query = sa.select(training_runs).where(columns.status == status).order_by(columns.created_at, columns.id)
     return read_all(RUN, (await session.execute(query)).mappings())
 
 
@@ -70,6 +68,7 @@ async def move_run(
     run_id: str,
     target: Status,
     *,
+    attempt: int | None = None,
     error: str | None = None,
     decision: Decision | None = None,
     model_version: str | None = None,
@@ -77,6 +76,7 @@ async def move_run(
     """Let a run become ``target``; false if it is in no status that may.
 
     Args:
+        attempt: the only one that the caller knows of; nothing changes if another has begun. None: any.
         error: why it failed.
         decision, model_version: what came of one that succeeded.
     """
@@ -94,18 +94,28 @@ async def move_run(
         values |= {"progress": 1.0, "model_version": model_version, "decision": kept}
     moved = await session.execute(
         sa.update(training_runs)
-        .where(training_runs.c.id == run_id, training_runs.c.status.in_(sources_of(target)))
+        .where(
+            training_runs.c.id == run_id,
+            training_runs.c.status.in_(sources_of(target)),
+            _of_attempt(attempt),
+        )
         .values(status=target, **values)
         .returning(training_runs.c.id)
     )
     return moved.first() is not None
 
 
-async def report_progress(session: AsyncSession, run_id: str, progress: float) -> bool:
-    """Note how far a running run is, 0..1; false if it is not running any more."""
+def _of_attempt(attempt: int | None) -> sa.ColumnElement[bool]:
+    return sa.true() if attempt is None else training_runs.c.attempts == attempt
+
+
+async def report_progress(
+    session: AsyncSession, run_id: str, progress: float, *, attempt: int | None = None
+) -> bool:
+    """Note how far a running run is, 0..1; false if it, or this attempt of it, is not running any more."""
     noted = await session.execute(
         sa.update(training_runs)
-        .where(training_runs.c.id == run_id, training_runs.c.status == "running")
+        .where(training_runs.c.id == run_id, training_runs.c.status == "running", _of_attempt(attempt))
         .values(progress=min(1.0, max(0.0, progress)))
         .returning(training_runs.c.id)
     )
@@ -135,23 +145,18 @@ async def since_last_run(session: AsyncSession) -> NewExamples:
         .where(example_branches.c.side == "learning")
     )
     if last is not None:
-        # Ids are made of the time: the index of the key leads to the few that may be newer.
-        query = query.where(columns.id > _id_at(last - APART), columns.created_at > last)
+        # Both times are the database's: ids are made by clocks that may be minutes away from it.
+        query = query.where(columns.created_at > last)
     counted = (await session.execute(query)).one()
     return NewExamples(counted.examples, counted.corrections, last)
-
-
-def _id_at(moment: datetime) -> str:
-    """Return the lowest UUIDv7 of a moment."""
-    return str(UUID(int=int(moment.timestamp() * 1000) << 80))
 
 
 async def failures_in_a_row(session: AsyncSession) -> int:
     """Count the runs that failed since the last one that succeeded; cancelled ones count as neither."""
     columns = training_runs.c
-    good = sa.select(sa.func.max(columns.id)).where(columns.status == "succeeded").scalar_subquery()
+    good = sa.select(sa.func.max(columns.created_at)).where(columns.status == "succeeded").scalar_subquery()
     query = sa.select(sa.func.count()).where(
-        columns.status == "failed", columns.id > sa.func.coalesce(good, "")
+        columns.status == "failed", sa.or_(good.is_(None), columns.created_at > good)
     )
     return int((await session.execute(query)).scalar_one())
 

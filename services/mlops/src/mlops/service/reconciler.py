@@ -1,5 +1,5 @@
 """Reconciles what lies in the store with the registry: the shipped model is known, manifests are right and
-signed, promotions announced; and keeps the inbox short.
+signed, promotions announced; and keeps the inbox short, and the deletions that wait for a confirmation few.
 """
 
 import math
@@ -16,7 +16,8 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 from laundry_service.storage.slices import delete_in_slices, slice_of
 from mlops import repository
-from mlops.service.registry import BrokenModel, Registry
+from mlops.models import BrokenModel
+from mlops.service.registry import Registry
 
 RETRY_S = 2.0
 POLL_S = 5.0
@@ -72,6 +73,7 @@ class Reconciler(BackgroundTask):
         if now - self._forgot_at < FORGET_EVERY_S:
             return
         await delete_in_slices(self._database.transaction, slice_of(inbox, expired()))
+        await delete_in_slices(self._database.transaction, repository.deletions_past_waiting())
         self._forgot_at = now
 
     async def _repair(self) -> None:

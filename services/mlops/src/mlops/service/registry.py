@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox
 from laundry_events.events import ModelPromoted
-from laundry_learning.artifacts import FIELDS, artifact_of
 from laundry_reading.manifest import Manifest
+from laundry_reading.signing import TooLarge
 from laundry_reading.storage import MAX_MODEL_BYTES, manifest_key, model_key
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
@@ -27,7 +26,8 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.manifests import Manifests
-from mlops.models import PendingPromotion, RegisteredModel, why_not_promoted
+from mlops.models import BrokenModel, PendingPromotion, RegisteredModel, why_not_promoted
+from mlops.service.shipped import read_shipped, same_file
 
 BY_A_PERSON = frozenset({"person", "rollback"})
 
@@ -50,10 +50,6 @@ class NoFormerModel(Exception):
     """There is no earlier champion to roll back to."""
 
 
-class BrokenModel(Exception):
-    """The model's file is missing or is not what its manifest says."""
-
-
 class Registry:
     """Registers models, promotes them and announces promotions."""
 
@@ -71,9 +67,9 @@ class Registry:
             BrokenModel: the folder holds no whole model.
             ObjectStoreUnavailable: try again later.
         """
-        manifest, file, beside = await asyncio.to_thread(_read_shipped, folder)
+        manifest, file, beside = await asyncio.to_thread(read_shipped, folder)
         async with self._database.session() as session:
-            _same_file(await repository.get_model(session, manifest.version), manifest)
+            same_file(await repository.get_model(session, manifest.version), manifest)
         await self.upload(manifest, file, beside=beside)
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
@@ -81,7 +77,7 @@ class Registry:
                 log.info("the shipped model is registered", version=manifest.version)
             else:
                 await repository.refresh_manifest(session, manifest)
-            _same_file(await repository.get_model(session, manifest.version), manifest)
+            same_file(await repository.get_model(session, manifest.version), manifest)
             if await repository.get_champion(session) is None:
                 await repository.make_champion(
                     session,
@@ -98,9 +94,10 @@ class Registry:
         there.
 
         Raises:
-            BrokenModel: another model of this version is stored.
+            BrokenModel: another model of this version is stored, or the manifest is too large.
             ObjectStoreUnavailable: try again later.
         """
+        self._check_size(manifest)
         if await self._manifests.has(manifest):
             return
         # The manifest is written last: without one, the file may be missing or truncated.
@@ -144,6 +141,7 @@ class Registry:
             model = await repository.get_model(session, version)
         if model is None:
             raise NoSuchModel(version)
+        self._check_size(model.manifest)
         await self.fetch(model.manifest)
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
@@ -174,16 +172,21 @@ class Registry:
         """Make the model champion that was it before the present one; ``announce`` tells the replicas.
 
         Raises:
-            NoFormerModel, BrokenModel: nothing has changed.
+            NoFormerModel, AlreadyChampion, BrokenModel: nothing has changed.
             ObjectStoreUnavailable: nothing has changed; try again later.
         """
         async with self._database.session() as session:
             former = await repository.former_champion(session)
         if former is None:
             raise NoFormerModel
+        self._check_size(former.manifest)
         await self.fetch(former.manifest)
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
+            champion = await repository.get_champion(session)
+            if champion is not None and champion.version == former.version:
+                # Somebody else went back to it meanwhile.
+                raise AlreadyChampion(former.version)
             same = await repository.former_champion(session)
             if same is None or same.version != former.version:
                 raise NoFormerModel
@@ -217,7 +220,12 @@ class Registry:
             champion = await repository.get_champion(session)
             if not pending or champion is None:
                 return 0
-            await self._manifests.tell_champion(champion.manifest)
+            try:
+                await self._manifests.tell_champion(champion.manifest)
+            except TooLarge as error:
+                # Registered before this was refused; it is told of once another takes its place.
+                log.error("no replica would read the champion's manifest", why=str(error))  # noqa: TRY400
+                return 0
             for promotion in pending:
                 await self._tell(session, promotion)
             await repository.mark_announced(session, [promotion.id for promotion in pending])
@@ -257,8 +265,18 @@ class Registry:
         """
         if await self._manifests.has(model.manifest):
             return False
-        await self._manifests.keep(model.manifest)
+        try:
+            await self._manifests.keep(model.manifest)
+        except TooLarge as error:
+            log.warning("a manifest is not signed", version=model.version, why=str(error))
+            return False
         return True
+
+    def _check_size(self, manifest: Manifest) -> None:
+        try:
+            self._manifests.check_size(manifest)
+        except TooLarge as error:
+            raise BrokenModel(str(error)) from error
 
     async def _tell(self, session: AsyncSession, promotion: PendingPromotion) -> None:
         await self._outbox.add(
@@ -273,21 +291,3 @@ class Registry:
                 promoted_at=promotion.promoted_at,
             ),
         )
-
-
-def _same_file(known: RegisteredModel | None, manifest: Manifest) -> None:
-    if known is not None and known.sha256 != manifest.sha256:
-        raise BrokenModel(f"The shipped model {manifest.version} has another hash than the registered one.")
-
-
-def _read_shipped(folder: Path) -> tuple[Manifest, bytes, dict[str, bytes]]:
-    try:
-        manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
-        file = (folder / manifest.file).read_bytes()
-        entries = [entry for field in FIELDS if (entry := artifact_of(manifest, field)) is not None]
-        beside = {entry.key: (folder / entry.file).read_bytes() for entry in entries}
-    except (OSError, ValidationError) as error:
-        raise BrokenModel(f"There is no whole model in {folder}: {error}") from error
-    if hashlib.sha256(file).hexdigest() != manifest.sha256:
-        raise BrokenModel(f"The file {manifest.file} in {folder} is not what its manifest says.")
-    return manifest, file, beside
