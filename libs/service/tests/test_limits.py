@@ -46,6 +46,15 @@ def test_a_person_has_a_limit_wherever_they_are_and_takes_nothing_from_others() 
     assert times(limits, person("kim", "operator"), HERE) == 5, "another role is somebody else"
 
 
+def test_a_machine_has_a_limit_and_its_namesake_in_another_branch_has_its_own() -> None:
+    limits = RateLimits({"uploads": Allowance(person="5/m", address="100/m")})
+    here, there = (Principal("washer-1", "device", frozenset({branch})) for branch in ("b1", "b2"))
+    assert [times(limits, each, HERE) for each in (here, there, here)] == [5, 5, 0]
+    # A person is one in whatever branches.
+    kim = Principal("kim", "helper", frozenset({"b1"})), Principal("kim", "helper", frozenset({"b2"}))
+    assert [times(limits, each, HERE) for each in kim] == [5, 0]
+
+
 def test_an_address_has_a_limit_whoever_is_behind_it() -> None:
     limits = RateLimits({"uploads": Allowance(person="5/m", address="12/m")})
     assert [times(limits, person(name), HERE) for name in ("a", "b", "c", "d")] == [5, 5, 2, 0]

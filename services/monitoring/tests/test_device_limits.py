@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_events import EventMeta, PermanentError
-from monitoring.device_limits import DeviceLimits
+from monitoring.device_limits import DeviceKey, DeviceLimits
 from monitoring.device_login import DeviceLogin, branches_allowed
 from monitoring.service.device_logins import principal_of
 from monitoring.subscribers import QUEUE, arrived_at
@@ -16,6 +16,8 @@ from monitoring.telemetry import IndexedSample, ParsedTelemetry, Sample
 from monitoring.token_buckets import TokenBuckets
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+WASHER_1, WASHER_2 = (DeviceKey(f"washer-{n}", frozenset({"b1"})) for n in (1, 2))
+NAMESAKE = DeviceKey("washer-1", frozenset({"b2"}))
 
 
 def login(*branches: str, seconds: float = 60, token_id: str | None = None) -> DeviceLogin:
@@ -72,28 +74,40 @@ def _parsed(*codes: str | None) -> ParsedTelemetry:
 def test_above_its_rate_a_devices_codes_are_taken_each_once_in_a_while() -> None:
     moment = [0.0]
     limits = DeviceLimits(rate=20, burst=10, dead_letters_h=2, clock=lambda: moment[0])
-    taken = limits.fault_codes_only("washer-1", _parsed(None, "E1", "E1", "E2", None)).samples
+    taken = limits.fault_codes_only(WASHER_1, _parsed(None, "E1", "E1", "E2", None)).samples
     assert [each.sample.fault_code for each in taken] == ["E1", "E2"]
-    assert not limits.fault_codes_only("washer-1", _parsed("E1", "E2", None)).samples
-    assert limits.fault_codes_only("washer-2", _parsed("E1")).samples
+    assert not limits.fault_codes_only(WASHER_1, _parsed("E1", "E2", None)).samples
+    assert limits.fault_codes_only(WASHER_2, _parsed("E1")).samples
     moment[0] = 61
-    assert [
-        each.sample.fault_code for each in limits.fault_codes_only("washer-1", _parsed("E1")).samples
-    ] == ["E1"]
-    flood = limits.fault_codes_only("washer-1", _parsed(*(f"F{n}" for n in range(500)))).samples
+    assert [each.sample.fault_code for each in limits.fault_codes_only(WASHER_1, _parsed("E1")).samples] == [
+        "E1"
+    ]
+    flood = limits.fault_codes_only(WASHER_1, _parsed(*(f"F{n}" for n in range(500)))).samples
     assert len(flood) <= 20
-    assert [limits.may_dead_letter("washer-1") for _ in range(4)] == [True, True, False, False]
+    assert [limits.may_dead_letter(WASHER_1) for _ in range(4)] == [True, True, False, False]
+
+
+def test_what_one_device_sends_is_not_counted_for_its_namesake_in_another_branch() -> None:
+    limits = DeviceLimits(rate=20, burst=10, dead_letters_h=2, clock=lambda: 0.0)
+    limits.spend(WASHER_1, 1000)
+    limits.fault_codes_only(WASHER_1, _parsed("E1", *(f"F{n}" for n in range(500))))
+    assert [limits.may_dead_letter(WASHER_1) for _ in range(3)] == [True, True, False]
+    assert limits.wait_s(WASHER_1) > 0
+    assert limits.wait_s(NAMESAKE) == 0
+    assert limits.may_log(NAMESAKE)
+    assert len(limits.fault_codes_only(NAMESAKE, _parsed("E1")).samples) == 1
+    assert limits.may_dead_letter(NAMESAKE)
 
 
 def test_a_code_that_could_not_be_stored_is_taken_when_it_comes_again() -> None:
     limits = DeviceLimits(rate=20, burst=10, dead_letters_h=2, clock=lambda: 0.0)
     codes = [f"F{n}" for n in range(20)]
     for _ in range(3):
-        taken = limits.fault_codes_only("washer-1", _parsed(*codes)).samples
+        taken = limits.fault_codes_only(WASHER_1, _parsed(*codes)).samples
         assert [each.sample.fault_code for each in taken] == codes
-        limits.codes_not_stored("washer-1", codes)
-    limits.codes_not_stored("washer-1", ["never-taken"])
-    assert len(limits.fault_codes_only("washer-1", _parsed(*(f"G{n}" for n in range(30)))).samples) == 20
+        limits.codes_not_stored(WASHER_1, codes)
+    limits.codes_not_stored(WASHER_1, ["never-taken"])
+    assert len(limits.fault_codes_only(WASHER_1, _parsed(*(f"G{n}" for n in range(30)))).samples) == 20
 
 
 def test_a_login_remembers_what_the_deny_list_and_the_keys_ask_for() -> None:

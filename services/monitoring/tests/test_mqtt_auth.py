@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from monitoring.api.mqtt_auth import may_log_in, mqtt_auth_router
+from monitoring.device_limits import DeviceKey
 from monitoring.device_login import NEVER, DeviceLogin, chosen_by_broker
 from monitoring.service.mqtt_authorization import MqttAuthorizer
 from monitoring.telemetry import is_equipment_id
@@ -35,6 +36,9 @@ class Remembered:
 
     async def may_publish(self, equipment_id: str, client_id: str | None) -> bool:
         return equipment_id not in self.dead
+
+    async def key_of(self, equipment_id: str, client_id: str | None) -> DeviceKey:
+        return DeviceKey(equipment_id, frozenset({str(client_id).partition("/")[2] or "b1"}))
 
     async def equipment_exists(self, equipment_id: str, branch_id: str | None = None) -> bool:
         return any(name == equipment_id and branch_id in {None, branch} for name, branch in self.machines)
@@ -205,7 +209,7 @@ async def test_a_login_is_remembered_with_the_end_of_its_token() -> None:
 
 
 async def test_whoever_is_not_the_device_or_sends_too_much_is_refused() -> None:
-    asked, logins = authorizer(wait_s=lambda device: 3.0 if device == "washer-10" else 0.0)
+    asked, logins = authorizer(wait_s=lambda device: 3.0 if device.name == "washer-10" else 0.0)
     for username, password in (
         ("washer-1", "theirs"),
         ("washer-1", "owner"),
@@ -219,6 +223,17 @@ async def test_whoever_is_not_the_device_or_sends_too_much_is_refused() -> None:
     assert not logins.recorded
     logins.held.add("washer-1")
     assert not await may_log_in(asked, {"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
+
+
+async def test_a_device_above_its_rate_takes_no_login_or_topic_from_its_namesake() -> None:
+    login = {"username": "washer-1", "password": "mine", "client_id": ""}
+    for branch in ("b1", "b2"):
+        above = DeviceKey("washer-1", frozenset({branch}))
+        asked, _ = authorizer(wait_s=lambda device, above=above: 3.0 if device == above else 0.0)
+        assert await may_log_in(asked, login, TOKENS) == (branch == "b2")
+    form = {**OWN, "resource": "topic", "routing_key": "telemetry.washer-1"}
+    for branch, allowed in (("b1", True), ("b2", False)):
+        assert await asked.topic({**form, "variable_map.client_id": f"washer-1/{branch}"}) == allowed
 
 
 async def test_a_topic_is_denied_when_the_token_is_over() -> None:

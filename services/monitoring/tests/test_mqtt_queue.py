@@ -9,11 +9,12 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from laundry_events import PermanentError
 from laundry_events.plan import REQUEUE_EXCHANGE
 from laundry_events.topology import TELEMETRY_EXCHANGE
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
-from monitoring.device_limits import DeviceLimits
+from monitoring.device_limits import DeviceKey, DeviceLimits
 from monitoring.service.device_logins import DeviceLogins
 from monitoring.service.mqtt_intake import DeviceMessage, EquipmentBusy, MqttIntake
 from monitoring.service.telemetry_intake import TelemetryIntake
@@ -228,6 +229,31 @@ async def test_a_row_that_is_held_holds_up_its_own_machine_alone(
         await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the fault, tried again")
 
 
+async def test_a_flood_of_one_device_drops_no_sample_of_its_namesake_in_another_branch(
+    world: Any, database: Database, a_sample: Any
+) -> None:
+    for branch in ("b1", "b2"):
+        await world.execute(_login("washer-1", branch, client_id=f"washer-1/{branch}"))
+    limits = DeviceLimits(rate=0.001, burst=1, dead_letters_h=1)
+    intake = MqttIntake(
+        TelemetryIntake(world.settings(), database), DeviceLogins(database, lambda _: True), limits
+    )
+
+    async def take(branch: str, *samples: Any) -> None:
+        body = json.dumps({"samples": samples}).encode()
+        await intake.take(DeviceMessage("washer-1", f"washer-1/{branch}", datetime.now(UTC), body))
+
+    for at in range(3):
+        await take("b1", a_sample(at=at, branch_id="b1"))
+    with pytest.raises(PermanentError):
+        await take("b1", a_sample(at=9, branch_id="b2", fault_code="E1"))
+    await take("b2", a_sample(branch_id="b2"))
+    # One of those, and the rest of the flood is dropped.
+    assert await world.samples("washer-1") == 2
+    with pytest.raises(PermanentError):
+        await take("b2", a_sample("washer-2", fault_code="E1"))
+
+
 async def test_a_code_above_the_rate_that_could_not_be_stored_is_a_fault_when_it_comes_again(
     world: Any, database: Database, a_sample: Any
 ) -> None:
@@ -243,7 +269,7 @@ async def test_a_code_above_the_rate_that_could_not_be_stored_is_a_fault_when_it
         await intake.take(DeviceMessage("washer-1", None, datetime.now(UTC), body))
 
     await take(at=1)
-    assert limits.wait_s("washer-1") > 0
+    assert limits.wait_s(DeviceKey("washer-1", None)) > 0
     async with world.engine.begin() as holder:
         await holder.execute(sa.select(equipment).where(equipment.c.id == "washer-1").with_for_update())
         with pytest.raises(EquipmentBusy):

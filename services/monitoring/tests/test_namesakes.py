@@ -101,6 +101,27 @@ async def test_a_namesake_that_falls_silent_is_a_fault_whoever_else_speaks(world
         assert (event["cause"], event["branch_id"]) == ("heartbeat", "b1")
 
 
+async def test_a_flood_of_one_holds_up_no_namesake_elsewhere(world: Any, a_sample: Any) -> None:
+    limits = {"telemetry": {"person": "2/m"}}
+    async with world.replica(device_rate=0.01, device_burst=2, rate_limits=limits) as service:
+        flooding, other = (world.token("device", branch, sub="washer-1") for branch in ("b1", "b2"))
+        await service.post(*(a_sample(at=-n, branch_id="b1") for n in range(5)), token=flooding)
+        refused = [await service.post(a_sample(at=1, branch_id="b1"), token=flooding) for _ in range(3)]
+        assert [each.json()["code"] for each in refused] == [
+            "rate-exceeded",
+            "too-many-requests",
+            "too-many-requests",
+        ]
+
+        async def logs_in(token: str) -> str:
+            form = {"username": "washer-1", "password": token, "client_id": "washer-1"}
+            return str((await service.client.post("/mqtt/auth/user", data=form)).text)
+
+        assert [await logs_in(each) for each in (flooding, other)] == ["deny", "allow"]
+        taken = await service.post(a_sample(at=1, branch_id="b2"), token=other)
+        assert (taken.status_code, taken.json()["accepted"]) == (202, 1)
+
+
 # What the release before says to the database, word for word as it matters here.
 REGISTER = (
     "INSERT INTO equipment (id, branch_id, kind) VALUES (:id, :branch, 'washer') ON CONFLICT DO NOTHING"

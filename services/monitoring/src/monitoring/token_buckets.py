@@ -5,6 +5,7 @@ that a full batch is always possible. Each replica counts for itself.
 """
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 MAX_BUCKETS = 20_000
@@ -25,21 +26,21 @@ class TokenBuckets:
         """Refill each bucket by ``per_second``, up to ``burst``."""
         self._per_second = per_second
         self._burst = burst
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
 
-    def wait_s(self, device: str, now: float) -> float:
+    def wait_s(self, device: Hashable, now: float) -> float:
         """Seconds until the device may send; zero if it may now. ``now`` is of a monotonic clock."""
         left = self._left(device, now)
         return 0.0 if left >= 1 else (1 - left) / self._per_second
 
-    def spend(self, device: str, amount: float, now: float) -> None:
+    def spend(self, device: Hashable, amount: float, now: float) -> None:
         """Take what was sent from the bucket; no device owes more than a bucket holds."""
         self._buckets[device] = Bucket(max(-self._burst, self._left(device, now) - amount), now)
         self._buckets.move_to_end(device)
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
 
-    def _left(self, device: str, now: float) -> float:
+    def _left(self, device: Hashable, now: float) -> float:
         known = self._buckets.get(device)
         if known is None:
             return self._burst

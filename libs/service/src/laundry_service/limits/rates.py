@@ -122,7 +122,7 @@ class RateLimits:
                 return
             name = "other-changes"
         # The person's limit first: one person's excess must not use up the shared address's limit.
-        _take(self._persons[name], f"{name}:{principal.role}:{principal.sub}", name, "you", times)
+        _take(self._persons[name], f"{name}:{_whose(principal)}", name, "you", times)
         _take(self._addresses[name], f"{name}:{grouped(address)}", name, "your address", times)
 
     def forging(self, address: str) -> bool:
@@ -137,6 +137,13 @@ class RateLimits:
             Problem: 429 instead of the 401 for one too many.
         """
         _take(self._addresses[FORGED], f"{FORGED}:{grouped(address)}", FORGED, "your address", 1)
+
+
+def _whose(principal: "Principal") -> str:
+    if principal.role == "device":
+        # Its name is one within its branches: two branches may have a washer-1.
+        return f"{principal.role}:{'+'.join(sorted(principal.branches))}:{principal.sub}"
+    return f"{principal.role}:{principal.sub}"
 
 
 def grouped(address: str) -> str:

@@ -10,7 +10,7 @@ from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from monitoring.api.request_body import read_body
-from monitoring.device_limits import DeviceLimits
+from monitoring.device_limits import DeviceKey, DeviceLimits
 from monitoring.machine import Contact
 from monitoring.sample_issues import SampleIssue
 from monitoring.schemas import SampleProblem, TelemetryTaken
@@ -66,7 +66,7 @@ def telemetry_router(intake: TelemetryIntake, limits: DeviceLimits, *, max_bytes
     @router.post("/telemetry", status_code=202, openapi_extra=_telemetry_body())
     async def take_telemetry(request: Request, principal: Sender) -> TelemetryTaken:
         """Accept 1 to 500 samples, each on its own. A device sends only its own. 202 if any was accepted."""
-        device = principal.sub if principal.role == "device" else None
+        device = DeviceKey(principal.sub, principal.branches) if principal.role == "device" else None
         if device is not None and (wait_s := limits.wait_s(device)) > 0:
             raise _too_fast(wait_s)
         body = await read_body(request, max_bytes=max_bytes)
@@ -86,7 +86,7 @@ def telemetry_router(intake: TelemetryIntake, limits: DeviceLimits, *, max_bytes
         branches = None if device is None else principal.branches
         if device is not None:
             limits.spend(device, len(parsed.samples) + len(parsed.refused) - 1)
-        parsed.refuse_unauthorised(device, branches)
+        parsed.refuse_unauthorised(None if device is None else device.name, branches)
         result = await intake.take(IntakeRequest(parsed, Contact("http", branches)))
         if result.refused and not result.taken:
             raise _all_refused(result.refused)

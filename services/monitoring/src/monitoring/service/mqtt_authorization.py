@@ -11,6 +11,7 @@ from typing import Protocol
 
 from laundry_service.auth.denials import denied
 from laundry_service.auth.principal import Principal
+from monitoring.device_limits import DeviceKey
 from monitoring.device_login import NEVER, DeviceLogin, chosen_by_broker
 from monitoring.telemetry import is_equipment_id
 
@@ -27,6 +28,9 @@ class Logins(Protocol):
     async def may_publish(self, equipment_id: str, client_id: str | None) -> bool:
         """Whether a connected device may still publish."""
 
+    async def key_of(self, equipment_id: str, client_id: str | None) -> DeviceKey:
+        """Return as whom a client is counted."""
+
     async def equipment_exists(self, equipment_id: str, branch_id: str | None = None) -> bool:
         """Whether a branch, or any, has a machine of this name."""
 
@@ -35,7 +39,12 @@ class MqttAuthorizer:
     """Answers the broker's questions about devices."""
 
     def __init__(
-        self, *, vhost: str, exchange: str, logins: Logins, wait_s: Callable[[str], float] = lambda _: 0.0
+        self,
+        *,
+        vhost: str,
+        exchange: str,
+        logins: Logins,
+        wait_s: Callable[[DeviceKey], float] = lambda _: 0.0,
     ) -> None:
         """Let devices publish to ``exchange``; ``wait_s`` says how long one above its rate has to wait."""
         self._vhost = vhost
@@ -68,7 +77,7 @@ class MqttAuthorizer:
             return "equipment-forbidden"
         if not await self.owns_client_id(client_id, username, principal.branches):
             return "client-id-forbidden"
-        return "rate-exceeded" if self._wait_s(username) > 0 else None
+        return "rate-exceeded" if self._wait_s(DeviceKey(username, principal.branches)) > 0 else None
 
     async def owns_client_id(self, client_id: str, username: str, branches: frozenset[str]) -> bool:
         """Whether a client id is the device's: its id, alone or before a slash, or the broker's choice.
@@ -101,9 +110,10 @@ class MqttAuthorizer:
         username = form.get("username", "")
         if not self.is_own_topic(form):
             return refuse("mqtt-topic-forbidden", username)
-        if self._wait_s(username) > 0:
+        client_id = form.get("variable_map.client_id")
+        if self._wait_s(await self._logins.key_of(username, client_id)) > 0:
             return refuse("rate-exceeded", username)
-        if not await self._logins.may_publish(username, form.get("variable_map.client_id")):
+        if not await self._logins.may_publish(username, client_id):
             return refuse("token-expired", username)
         return True
 

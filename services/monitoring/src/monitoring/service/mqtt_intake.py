@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from laundry_events import PermanentError
 from laundry_events.group_commit import GroupCommit
 from laundry_service.storage.outages import is_outage
-from monitoring.device_limits import DeviceLimits
+from monitoring.device_limits import DeviceKey, DeviceLimits
 from monitoring.device_login import DeviceLogin, branches_allowed, logins_of_client
 from monitoring.machine import Contact
 from monitoring.service.device_logins import DeviceLogins
@@ -94,17 +94,17 @@ class MqttIntake:
             PermanentError: samples of it were refused.
             EquipmentBusy: the machine's row is locked.
         """
+        device = await self._logins.key_of(message.equipment_id, message.client_id)
         try:
-            await self._take(message)
+            await self._take(message, device)
         except PermanentError as error:
             REFUSED.labels(error.reason).inc()
-            if self._limits.may_dead_letter(message.equipment_id):
+            if self._limits.may_dead_letter(device):
                 raise
             # One device must not fill the dead letters: those that are kept show what it sends.
             DROPPED.labels("dead-letters").inc()
 
-    async def _take(self, message: DeviceMessage) -> None:
-        device = message.equipment_id
+    async def _take(self, message: DeviceMessage, device: DeviceKey) -> None:
         try:
             parsed = parse(message.body, self._intake.known_metrics, now=self._intake.now())
         except InvalidTelemetry as error:
@@ -119,22 +119,21 @@ class MqttIntake:
                 return
         codes = {each.sample.fault_code for each in parsed.samples if each.sample.fault_code is not None}
         try:
-            await self._store(message, parsed)
+            await self._store(message, device, parsed)
         except BaseException:
             if above_rate:
                 self._limits.codes_not_stored(device, codes)
             raise
 
-    async def _store(self, message: DeviceMessage, parsed: ParsedTelemetry) -> None:
-        device = message.equipment_id
+    async def _store(self, message: DeviceMessage, device: DeviceKey, parsed: ParsedTelemetry) -> None:
         pending = _Pending(message, parsed)
         await self._commits.add(pending)
         result = await self._intake.take(pending.request)
         if result.problems and self._limits.may_log(device):
             code = result.problems[0].code
-            log.info("samples were taken with a word", equipment_id=device, code=code)
+            log.info("samples were taken with a word", equipment_id=device.name, code=code)
         if any(issue.code == "busy" for issue in result.refused):
-            raise EquipmentBusy(f"the row of {device} is held")
+            raise EquipmentBusy(f"the row of {device.name} is held")
         if result.refused:
             raise PermanentError(result.refused[0].detail, reason=result.refused[0].code)
 
