@@ -37,6 +37,13 @@ def test_a_cursor_comes_back_as_it_went(
     assert read_cursor(cursor, float, str, UUID, datetime, int) == (score, text, key, moment, number)
 
 
+@pytest.mark.parametrize("letter", ["a", "가", "😀", '"'])
+def test_a_cursor_of_the_longest_name_is_one_that_is_taken(letter: str) -> None:
+    moment, key = datetime(2026, 12, 1, 9, 30, 15, 123456, UTC), UUID(int=2**128 - 1)
+    given = (letter * 100, key, moment)
+    assert read_cursor(write_cursor(*given), str, UUID, datetime) == given
+
+
 def encoded(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 

@@ -110,13 +110,13 @@ def form(page: httpx.Response, email: str = "", **said: str) -> dict[str, str]:
     return {"csrfmiddlewaretoken": token[1], "name": "박서준", "email": email, "password": PASSWORD, **said}
 
 
-def _made(role: str, branches: tuple[str, ...], name: str) -> "Person":
+def _made(role: str, branches: tuple[str, ...], name: str, **about: str | None) -> "Person":
     from identity.people import repository
     from identity.people.models import Person
     from identity.people.rights import Right
 
-    email = f"{secrets.token_hex(6)}@example.com"
-    person = Person.objects.create(email=email, name=name, role=None, password=None)
+    given: Any = {"email": f"{secrets.token_hex(6)}@example.com", "password": None, **about}
+    person = Person.objects.create(name=name, role=None, **given)
     repository.give(person, Right(role, frozenset(branches)))  # type: ignore[arg-type]
     return person
 
@@ -234,19 +234,14 @@ class Provider(World):
     def browser(self, language: str = "ko") -> Browser:
         return Browser(self.listens, self.settings.issuer, language=language)
 
-    async def account(
-        self, role: str, *branches: str, password: str | None = PASSWORD, name: str = "김민지"
-    ) -> "Person":
+    async def account(self, role: str, *branches: str, name: str = "김민지", **about: str) -> "Person":
         """Add somebody who can sign in."""
         from identity.people.models import Branch
 
         def make() -> "Person":
             for each in branches:
                 Branch.objects.get_or_create(id=each, defaults={"name_ko": each, "name_en": each})
-            person = _made(role, branches, name)
-            person.set_password(password)
-            person.save()
-            return person
+            return _made(role, branches, name, **{"password": PASSWORD, **about})
 
         made: Person = await self.in_database(make)
         return made

@@ -1,6 +1,7 @@
 """Branches, people and the audit, as programs ask for them."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -136,6 +137,46 @@ async def test_of_two_operators_who_remove_each_other_one_stays(world: World) ->
     (left,) = await world.people(world.operator, role="operator")
     last = await world.http.delete(f"/people/{left['sub']}", headers=world.operator)
     assert_problem(last, 409, "last-operator")
+
+
+@pytest.mark.parametrize(
+    "spelled", [str.upper, lambda sub: sub.replace("-", ""), lambda sub: f"urn:uuid:{sub}"]
+)
+async def test_a_sub_has_one_spelling(world: World, spelled: Callable[[str], str]) -> None:
+    await world.branch("b1")
+    await world.person("operator", name="하나")
+    await world.person("helper", "b1", name="헬퍼")
+    for each in await world.people(world.operator):
+        # The last operator stays, and nobody is denied by a name that no token has.
+        removed = await world.http.delete(f"/people/{spelled(each['sub'])}", headers=world.operator)
+        assert_problem(removed, 404, "person-unknown")
+    assert len(await world.people(world.operator)) == 2
+    assert await world.denied() == []
+
+
+async def test_an_operator_is_removed_from_no_branch(world: World) -> None:
+    await world.branch("b1")
+    for name in ("하나", "둘"):
+        await world.person("operator", name=name)
+    for each in await world.people(world.operator):
+        removed = await world.http.delete(
+            f"/people/{each['sub']}", params={"branch_id": "b1"}, headers=world.operator
+        )
+        assert_problem(removed, 404, "person-unknown")
+    assert len(await world.people(world.operator, role="operator")) == 2
+
+
+@pytest.mark.parametrize("letter", ["가", "😀", '"'])
+async def test_people_with_the_longest_names_come_in_pages_too(world: World, letter: str) -> None:
+    await world.branch("b1")
+    for _ in range(2):
+        await world.person("helper", "b1", name=letter * 100)
+    first = await world.http.get("/people", params={"limit": 1}, headers=world.operator)
+    rest = {"cursor": first.json()["next_cursor"]}
+    second = await world.http.get("/people", params=rest, headers=world.operator)
+    assert second.status_code == 200, second.text
+    subs = {each["sub"] for page in (first, second) for each in page.json()["items"]}
+    assert len(subs) == 2
 
 
 async def test_nothing_in_the_audit_can_be_changed(world: World) -> None:

@@ -1,7 +1,9 @@
 """Credentials of machines: given, rotated and revoked by an operator."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import httpx
 import jwt
@@ -12,6 +14,7 @@ from laundry_service.auth.principal import Principal
 from laundry_testing.problems import assert_problem
 
 from .conftest import Provider, World
+from .holding import held, waiting
 
 
 async def test_a_machine_gets_a_secret_once_another_and_then_none(world: World) -> None:
@@ -81,6 +84,30 @@ async def test_a_revoked_machine_gets_no_token_and_its_last_one_is_denied(world:
     assert (await ask(again.json()["client_secret"])).status_code == 401
     denied = DenyList({"denied": await world.denied()})
     assert denied.covers(replace(principal, issued_at=later["iat"]), now=later["iat"])
+
+
+async def test_who_asks_while_the_secret_is_replaced_gets_nothing_for_the_old_one(world: World) -> None:
+    from identity.oidc.device_clients import replace_secret
+    from identity.people import repository
+    from identity.people.service.acting import cut_off
+
+    await world.branch("b1")
+    body = {"equipment_id": "washer-3", "branch_id": "b1"}
+    made = (await world.http.post("/equipment-credentials", json=body, headers=world.operator)).json()
+    login = (made["client_id"], made["client_secret"])
+
+    def replace_it() -> None:
+        # As a rotation does, which is not committed yet.
+        assert repository.credential_for_update(UUID(made["id"]))
+        replace_secret(made["client_id"])
+        cut_off("washer-3", "device", repository.clock())
+
+    async with held(replace_it):
+        data = {"grant_type": "client_credentials"}
+        asking = asyncio.create_task(world.http.post("/identity/o/api/token", data=data, auth=login))
+        await waiting(world.settings.database_url.get_secret_value())
+    refused = await asking
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
 
 
 async def test_equipment_gets_a_token_of_its_own_until_it_is_revoked(provider: Provider) -> None:

@@ -15,9 +15,33 @@ from .conftest import World
 pytestmark = pytest.mark.servers
 
 
-async def test_an_account_is_forgotten_with_what_it_did(world: World) -> None:
+async def forget(world: World, *subs: str) -> None:
     from identity.people.service.erasing import People
 
+    database = Database(world.settings.database_url.get_secret_value(), pool=2)
+    erasures = Erasures(database, Outbox("identity"), People(database))
+    for sub in subs:
+        event, meta = person_erased(sub)
+        await erasures.erase(event, meta)
+    await database.close()
+
+
+async def test_what_the_forgotten_invited_to_is_over(world: World) -> None:
+    await world.branch("b1")
+    owner = await world.person("owner", "b1")
+    (found,) = await world.people(world.operator, role="owner")
+    invitations = [
+        await world.invite(owner, "helper", "b1"),
+        # Of another provider's people nothing is here but what they did.
+        await world.invite(world.operator, "operator"),
+    ]
+    await forget(world, found["sub"], "operator-1")
+    for invitation in invitations:
+        page = await world.http.get(invitation["link"].removeprefix(world.settings.issuer))
+        assert page.status_code == 410
+
+
+async def test_an_account_is_forgotten_with_what_it_did(world: World) -> None:
     await world.branch("b1")
     owner = await world.person("owner", "b1", name="김민지")
     (found,) = await world.people(world.operator, role="owner")
@@ -32,18 +56,13 @@ async def test_an_account_is_forgotten_with_what_it_did(world: World) -> None:
     assert lines[0]["row"]["name"] == "김민지"
     assert "password" not in lines[0]["row"]
 
-    url = world.settings.database_url.get_secret_value()
-    database = Database(url, pool=2)
-    erasures = Erasures(database, Outbox("identity"), People(database))
-    for sub in (helper["sub"], who):
-        event, meta = person_erased(sub)
-        await erasures.erase(event, meta)
+    await forget(world, helper["sub"], who)
     # Their tokens are refused at once, and until the last of them is over.
     assert {each["sub"] for each in await world.denied()} == {helper["sub"], who}
     words = [who, helper["sub"], found["email"], "seojun@example.org", "김민지", "박서준"]
+    url = world.settings.database_url.get_secret_value()
     left = await in_database(url, words)
     assert [row for row in left if not row.startswith("public.people_denial")] == []
     (made,) = await in_database(url, [TOMBSTONE])
     assert made.startswith("public.people_invitation")
     assert await world.people(world.operator) == []
-    await database.close()

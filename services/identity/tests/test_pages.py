@@ -91,6 +91,31 @@ async def test_operators_look_into_the_admin_pages_and_change_nothing(provider: 
             assert (await browser.open(f"/admin/people/person/{path}")).status_code == 403
 
 
+async def test_the_settings_make_an_operator_of_an_account_where_none_is_left(
+    make_settings: MakeSettings,
+) -> None:
+    from identity.database import in_database
+    from identity.people.models import Person, Role
+
+    given = {"first_operator": "First@Example.com", "first_operator_password": PASSWORD}
+    settings = make_settings(**given)
+    email = "first@example.com"
+    for _ in range(2):
+        async with serving(create_app(settings)) as http:
+            await ready(http)
+            async with Browser(http.base_url, settings.issuer) as browser:
+                await browser.sign_in(email, PASSWORD)
+                assert (await browser.open("/admin/people/person/")).status_code == 200
+
+            def lose() -> None:
+                person = Person.objects.get(email=email)
+                person.role, person.is_active = Role.HELPER, False
+                person.set_password("forgotten-by-everybody")
+                person.save()
+
+            await in_database(lose)
+
+
 async def test_the_first_operator_is_made_once_and_in_the_audit(make_settings: MakeSettings) -> None:
     given = {"first_operator": "First@Example.com", "first_operator_password": PASSWORD}
     settings = make_settings(**given)

@@ -140,6 +140,14 @@ def test_an_owner_takes_away_what_is_in_their_branches_and_no_more() -> None:
         assert code_of(refused) == code
 
 
+def test_an_operator_s_right_ends_as_a_whole_or_not_at_all() -> None:
+    boss = Actor("boss", Right("operator"))
+    assert taken(boss, Right("operator"), None) is None
+    with pytest.raises(Refused) as refused:
+        taken(boss, Right("operator"), frozenset({"b1"}))
+    assert code_of(refused) == "person-unknown"
+
+
 def test_the_last_operator_stays() -> None:
     check_operator_left(Right("operator"), 1)
     check_operator_left(Right("owner"), 0)

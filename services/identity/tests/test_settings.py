@@ -59,6 +59,21 @@ def test_the_address_of_the_database_is_read_as_every_service_has_it() -> None:
     assert django_configuration(asked)["DATABASES"]["default"]["OPTIONS"]["sslmode"] == "verify-full"
 
 
+def test_a_database_s_host_that_vanishes_is_noticed() -> None:
+    options = django_configuration(settings())["DATABASES"]["default"]["OPTIONS"]
+    assert options["keepalives"] == 1
+    noticed_s = options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"]
+    assert noticed_s <= 30 and options["tcp_user_timeout"] <= 30_000
+    asked = settings(database_url="postgresql://identity@db/identity?keepalives_idle=60")
+    assert django_configuration(asked)["DATABASES"]["default"]["OPTIONS"]["keepalives_idle"] == "60"
+
+
+def test_a_key_is_the_same_however_the_keys_were_written_down() -> None:
+    old, new = 32 * "o", 32 * "n"
+    written = django_configuration(settings(secret_keys=f"{new}, {old},\n"))
+    assert (written["SECRET_KEY"], written["SECRET_KEY_FALLBACKS"]) == (new, [old])
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -82,6 +97,8 @@ def test_mail_goes_where_the_address_says(url: str, expected: dict[str, Any]) ->
     [
         {"secret_keys": "short"},
         {"secret_keys": f"{32 * 'n'},short"},
+        {"secret_keys": f"short{32 * ' '}"},
+        {"secret_keys": " , "},
         {"signing_keys": "none"},
         {"signing_keys": f"{KEY},none"},
         {"signing_keys": ""},

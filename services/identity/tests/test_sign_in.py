@@ -36,6 +36,17 @@ async def test_an_id_token_opens_nothing(provider: Provider) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "token-invalid")
 
 
+async def test_who_is_asked_anew_may_be_somebody_else(provider: Provider) -> None:
+    before = await provider.account("helper", "b1", name="김민지")
+    after = await provider.account("helper", "b1", name="이서준")
+    async with provider.browser() as shared:
+        await provider.signed_in(shared, before.email)
+        page = await shared.open(AUTHORIZE, **provider.query(SignIn(), prompt="login"))
+        assert 'name="login"' in page.text
+        tokens = await provider.signed_in(shared, after.email, prompt="login")
+    assert provider.claims(tokens["access_token"])["sub"] == after.sub
+
+
 async def test_servers_are_told_the_address_they_asked_and_browsers_the_public_one(
     provider: Provider,
 ) -> None:
@@ -140,6 +151,8 @@ async def test_a_refresh_says_what_somebody_may_do_now(provider: Provider) -> No
     await provider.in_database(add)
     refreshed = (await provider.backend.refresh(tokens)).json()
     assert provider.claims(refreshed["access_token"])["branches"] == ["b1", "b2"]
+    # With which another replica of the pages signs out here without a question.
+    assert provider.claims(refreshed["id_token"])["sub"] == person.sub
     # The same for 30 days: a phone that loses an answer on the way stays signed in.
     assert refreshed["refresh_token"] == tokens["refresh_token"]
     assert 29 * 86400 < refreshed["refresh_expires_in"] <= 30 * 86400

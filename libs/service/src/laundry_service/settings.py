@@ -84,7 +84,7 @@ class ServiceSettings(ApiSettings):
     letter_key: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None,
         description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
-        "two with a comma while one replaces the other, the first signs",
+        "several with commas while one replaces another: the first signs, all are accepted",
     )
     letters_unsigned_until: Annotated[datetime | None, EMPTY_IS_NONE] = Field(
         default=None,

@@ -5,7 +5,8 @@ from typing import Any
 from allauth.account.decorators import secure_admin_login
 from allauth.idp.oidc.models import Client
 from django.contrib.admin import AdminSite, ModelAdmin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 from identity.people.models import Branch, Person
 
@@ -16,6 +17,12 @@ class Site(AdminSite):
     site_header = site_title = "Smart Fitness Laundry"
     site_url = None
     enable_nav_sidebar = False
+
+    def password_change(  # type: ignore[override]  # Django's types know of a page only
+        self, request: HttpRequest, extra_context: Any = None
+    ) -> HttpResponse:
+        """Lead to the page where everybody changes their password: one way, with one mail about it."""
+        return HttpResponseRedirect(reverse("account_change_password"))
 
 
 class ReadOnly(ModelAdmin):  # type: ignore[type-arg]

@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     keep_out_of_the_log()
     # Django's models can be imported only once it is configured.
     from identity.database import in_database, ping  # noqa: PLC0415
-    from identity.oidc.housekeeping import EVERY_S, delete_what_is_over  # noqa: PLC0415
+    from identity.oidc import housekeeping  # noqa: PLC0415
     from identity.oidc.preparation import Preparation  # noqa: PLC0415
     from identity.people import repository  # noqa: PLC0415
     from identity.people.api.routers import people_routers  # noqa: PLC0415
@@ -52,8 +52,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def database() -> bool:
         return await in_database(ping)
 
-    async def housekeeping() -> None:
-        await in_database(delete_what_is_over)
+    async def keep_house() -> None:
+        await in_database(housekeeping.delete_what_is_over)
+
+    async def keep_counts() -> None:
+        await in_database(housekeeping.delete_counts_that_are_over)
 
     async def audit_head() -> tuple[int, str] | None:
         return await in_database(repository.audit_head)
@@ -68,7 +71,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ready_without_broker=True,
         background=[
             preparation,
-            Periodic("housekeeping", housekeeping, every_s=EVERY_S),
+            Periodic("housekeeping", keep_house, every_s=housekeeping.EVERY_S),
+            Periodic("counts", keep_counts, every_s=housekeeping.COUNTS_EVERY_S),
             Periodic("audit-head", heads.head_teller(audit_head), every_s=heads.EVERY_S),
         ],
         checks=[Check("database", database), Check("preparation", preparation.is_done)],

@@ -7,6 +7,7 @@ from django.urls import get_resolver
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from identity.configuration import configure
+from identity.oidc.turns import TakingTurns
 from identity.settings import Settings
 from laundry_service.http.client_address import came_by_tls, client_address
 
@@ -18,7 +19,9 @@ def django_app(settings: Settings) -> ASGIApp:
     app = cast("ASGIApp", get_asgi_application())
     # Every page's modules: the first visitor does not wait for them.
     assert get_resolver().url_patterns
-    return AtPublicAddress(app, settings)
+    # The other half of the connections is for what servers and programs ask.
+    pages = TakingTurns(app, at_once=max(1, settings.database_pool // 2))
+    return AtPublicAddress(pages, settings)
 
 
 class AtPublicAddress:

@@ -12,6 +12,17 @@ from laundry_service.auth.rsa_keys import pems
 
 SESSION_S = 12 * 3600
 RESET_LINK_S = 3600
+COUNTS_TABLE = "cache"
+MAX_COUNTS = 1_000_000
+# A host that vanishes says nothing: after 15 to 25 s its connections fail, whether they wait for an answer or
+# for an acknowledgement. By the system's own limits that takes a quarter of an hour.
+GONE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 def configure(settings: Settings) -> None:
@@ -23,7 +34,7 @@ def configure(settings: Settings) -> None:
 
 def django_configuration(settings: Settings) -> dict[str, Any]:
     """Return what Django's settings are, made from the service's."""
-    first, *others = settings.secret_keys.get_secret_value().split(",")
+    first, *others = settings.keys
     return {
         # What our own code reads.
         "IDENTITY": settings,
@@ -74,7 +85,13 @@ def django_configuration(settings: Settings) -> dict[str, Any]:
         "DATABASES": {"default": database(settings.database_url.get_secret_value(), settings.database_pool)},
         # Rate limits and lockouts are counted there, by all replicas together.
         "CACHES": {
-            "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
+            "default": {
+                "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+                "LOCATION": COUNTS_TABLE,
+                # Above it a third of all rows goes: Django's 300 would let three addresses end any lockout.
+                # More than passwords can be checked while a count lives; what is over goes every minute.
+                "OPTIONS": {"MAX_ENTRIES": MAX_COUNTS},
+            }
         },
         # The house's own logging stands.
         "LOGGING_CONFIG": None,
@@ -125,6 +142,10 @@ def _accounts() -> dict[str, Any]:
         "LOGIN_URL": "account_login",
         "LOGIN_REDIRECT_URL": "/",
         "ACCOUNT_ADAPTER": "identity.oidc.accounts.AccountAdapter",
+        "ACCOUNT_FORMS": {
+            "login": "identity.oidc.forms.LoginForm",
+            "reset_password": "identity.oidc.forms.ResetPasswordForm",
+        },
         "ACCOUNT_USER_MODEL_USERNAME_FIELD": None,
         "ACCOUNT_LOGIN_METHODS": {"email"},
         "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
@@ -195,6 +216,7 @@ def database(url: str, pool: int | None = None) -> dict[str, Any]:
         "OPTIONS": {
             "connect_timeout": 5,
             "options": "-c statement_timeout=30000 -c lock_timeout=10000",
+            **GONE,
             **asked,
             **pooled,
         },

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import DataError, InterfaceError, OperationalError, connections, transaction
+from django.db import DataError, InterfaceError, InternalError, OperationalError, connections, transaction
+
+from laundry_service.storage.outages import is_outage
 
 Result = TypeVar("Result")
 
@@ -33,6 +35,11 @@ async def in_database(work: Callable[[], Result]) -> Result:
             with transaction.atomic():
                 return work()
         except (OperationalError, InterfaceError, DataError) as error:
+            raise DatabaseTrouble(error) from error
+        except InternalError as error:
+            # What the driver calls so is our mistake, but for a server that only reads for now.
+            if error.__cause__ is None or not is_outage(error.__cause__):
+                raise
             raise DatabaseTrouble(error) from error
         finally:
             connections.close_all()

@@ -39,6 +39,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, "missing", 404)
 
 
+def too_large(request: HttpRequest) -> HttpResponse:
+    """413: no form of ours is as large."""
+    return _page(request, "refused", 413)
+
+
 def broken(request: HttpRequest) -> HttpResponse:
-    """503: the database is away, or there is a bug; the log tells which."""
+    """503: the database is away, too much is asked at once, or there is a bug; the log tells which."""
     return _page(request, "broken", 503, RETRY_AFTER)

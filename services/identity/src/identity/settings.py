@@ -82,7 +82,8 @@ class Settings(ServiceSettings):
     @field_validator("secret_keys")
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if any(len(key) < MIN_SECRET for key in value.get_secret_value().split(",")):
+        keys = _split(value.get_secret_value())
+        if not keys or any(len(key) < MIN_SECRET for key in keys):
             raise ValueError(f"each key has {MIN_SECRET} characters or more")
         return value
 
@@ -91,6 +92,12 @@ class Settings(ServiceSettings):
     def _usable(cls, value: SecretStr) -> SecretStr:
         pems(value.get_secret_value())
         return value
+
+    @property
+    def keys(self) -> list[str]:
+        """The secret keys, the one that signs first: the same ones however they were written down."""
+        found: list[str] = _split(self.secret_keys.get_secret_value())
+        return found
 
     @property
     def sends_mail(self) -> bool:

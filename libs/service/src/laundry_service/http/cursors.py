@@ -15,7 +15,8 @@ from uuid import UUID
 from laundry_service.http.problems import Problem
 from laundry_service.http.validation import is_storable
 
-MAX_CHARS = 500
+# Of a name of 100 characters, each of four bytes, and what stands beside it: 600.
+MAX_CHARS = 1000
 MAX_INTEGER = 2**63 - 1
 # What PostgreSQL and each driver's way to UTC can take.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -31,7 +32,9 @@ class BadCursor(ValueError):
 def write_cursor(*parts: CursorValue) -> str:
     """Encode a position as a cursor."""
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in parts]
-    return base64.urlsafe_b64encode(json.dumps(plain, default=str).encode()).decode().rstrip("=")
+    # Letters as they are: with escapes a name in Korean would be twice as long.
+    text = json.dumps(plain, default=str, ensure_ascii=False)
+    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, *kinds: type[CursorValue]) -> tuple[Any, ...]:

@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from allauth.idp.oidc.adapter import DefaultOIDCAdapter
-from allauth.idp.oidc.models import Client, PrivateKey
+from allauth.idp.oidc.internal.oauthlib.utils import get_validator_context
+from allauth.idp.oidc.models import Client, PrivateKey, Token
 from django.conf import settings
 from oauthlib.oauth2.rfc6749.errors import InvalidGrantError
 
@@ -45,11 +46,13 @@ class OidcAdapter(DefaultOIDCAdapter):
         """Say what its bearer may do now.
 
         Raises:
-            InvalidGrantError: who has no right any more gets no token.
+            InvalidGrantError: who has no right any more gets no token, nor whose sign-in was ended meanwhile.
         """
-        right = right_of_client(client.id) if user is None else right_of_person(user.id)
+        right = right_of_client(client.id, client.secret) if user is None else right_of_person(user.id)
         if right is None:
             raise InvalidGrantError("This account has no right here.")
+        if not self._is_still_signed_in():
+            raise InvalidGrantError("This sign-in was ended.")
         issued_at = right.read_at.timestamp()
         access_token |= {
             "aud": settings.IDENTITY.jwt_audience,
@@ -60,6 +63,12 @@ class OidcAdapter(DefaultOIDCAdapter):
             "iat": issued_at,
             "exp": int(issued_at + token_life_s(right.role)),
         }
+
+    @staticmethod
+    def _is_still_signed_in() -> bool:
+        """Whether the refresh token that was sent is still there: it was read before the lock."""
+        used: Token | None = get_validator_context().refresh_token
+        return used is None or Token.objects.filter(pk=used.pk).exists()
 
     def populate_server_metadata(self, data: dict[str, str | list[str]]) -> None:
         """Tell servers of the address that they asked, and nobody of what is not offered."""

@@ -32,6 +32,11 @@ def replace_secret(client_id: str) -> str:
     return secret
 
 
+def has_secret(client_id: str, secret_hash: str) -> bool:
+    """Whether a client still has the secret of this hash."""
+    return Client.objects.filter(id=client_id, secret=secret_hash).exists()
+
+
 def delete_client(client_id: str) -> None:
     """Delete a machine's client with its tokens."""
     Client.objects.filter(id=client_id).delete()

@@ -9,6 +9,7 @@ from allauth.idp.oidc.internal.oauthlib.utils import respond_html_error
 from allauth.idp.oidc.models import Client
 from allauth.idp.oidc.views import AuthorizationView, LogoutView, TokenView
 from django.conf import settings
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from oauthlib.oauth2.rfc6749.errors import InvalidRequestError
 
@@ -23,13 +24,19 @@ def _with_status(answer: HttpResponse) -> HttpResponse:
 
 
 class Authorize(AuthorizationView):
-    """Asks every client for PKCE (allauth: public ones only), and takes the language of the page before."""
+    """Asks every client for PKCE (allauth: public ones only), and takes the language of the page before.
+
+    With ``prompt=login`` anybody may sign in, whoever has signed in here before.
+    """
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Begin, or go on after the sign-in."""
         if not request.GET.get("code_challenge"):
             error = InvalidRequestError("code_challenge is missing (PKCE)")
             return _with_status(respond_html_error(request, error=error))
+        if "login" in request.GET.get("prompt", "").split() and request.user.is_authenticated:
+            # Whoever is asked anew may be somebody else: allauth asks for the password of the one before.
+            logout(request)
         answer = _with_status(super().get(request, *args, **kwargs))
         for wanted in request.GET.get("ui_locales", "").split():
             language = wanted.partition("-")[0].lower()

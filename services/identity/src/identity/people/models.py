@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 
-from identity.people.names import MAX_NAME
+from identity.people.names import MAX_NAME, known_as
 from identity.people.rights import PERSON_ROLES, Right
 from laundry_service.auth.claims import BRANCH, MAX_SUBJECT
 
@@ -53,7 +53,7 @@ class People(BaseUserManager["Person"]):
         self, *, email: str, name: str, role: Role | None, password: str | None = None
     ) -> "Person":
         """Add somebody; without a password they cannot sign in until they have set one."""
-        person = self.model(email=self.normalize_email(email).lower(), name=name, role=role)
+        person = self.model(email=known_as(email), name=name, role=role)
         person.set_password(password)
         person.save(using=self._db)
         return person
@@ -98,6 +98,11 @@ class Person(AbstractBaseUser):
         if not self.is_active:
             return None
         return _right(self.role, [branch.id for branch in self.branches.all()])
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it, in one transaction with what a new password ends (``identity.oidc.sign_outs``)."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
 
     def __str__(self) -> str:
         return self.name

@@ -24,6 +24,17 @@ def clean_name(text: str) -> str:
     return name
 
 
+def known_as(text: str) -> str:
+    """Return the address by which an account is looked up, however it was typed.
+
+    What is no address, as ``clean_email`` says, belongs to nobody here and stays as it is.
+    """
+    try:
+        return clean_email(text)
+    except Unfit:
+        return text.strip().lower()
+
+
 def clean_email(text: str) -> str:
     """Return an address in the one form by which accounts are told apart: lower case, its domain in ASCII.
 

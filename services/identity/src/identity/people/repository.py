@@ -80,10 +80,15 @@ def branch_for_update(branch_id: str) -> Branch | None:
 
 
 def person(sub: str | UUID, *, lock: bool = False) -> Person | None:
-    """Read a person; with ``lock`` their right stays as it is until the end of the transaction."""
+    """Read a person; with ``lock`` their right stays as it is until the end of the transaction.
+
+    Their sub has one spelling: by another the deny list, the audit and other services would not know them.
+    """
     try:
         id_ = UUID(str(sub))
     except ValueError:
+        return None
+    if str(id_) != str(sub):
         return None
     found = Person.objects.filter(id=id_).order_by()
     return (found.select_for_update(no_key=True) if lock else found).first()

@@ -111,9 +111,10 @@ def taken(actor: Actor, right: Right, branches: frozenset[str] | None) -> Right 
         Refused: ``person-unknown``, ``role-forbidden`` or ``branch-forbidden``.
     """
     if actor.is_operator:
-        ended = right.branches if branches is None else branches & right.branches
-        if branches is None or right.role == "operator":
+        if branches is None:
             return None
+        # An operator works in no branch, so that no slip in one ends their whole right.
+        ended = branches & right.branches
     else:
         if actor.right.role != "owner":
             raise Refused("role-forbidden", "Owners and operators take rights away.")

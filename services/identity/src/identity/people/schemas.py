@@ -13,12 +13,13 @@ from identity.people.names import MAX_NAME, clean_name
 from identity.people.qr import qr_svg
 from identity.people.rights import MAX_BRANCHES, PersonRole, Right, WorkRole
 from laundry_events.events import BranchId
+from laundry_service.http.cursors import MAX_CHARS
 from laundry_service.http.validation import RequestBody
 
 LONGEST_HOURS = 14 * 24
 
 Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str | None, Query(max_length=500, description="next_cursor of the page before")]
+Cursor = Annotated[str | None, Query(max_length=MAX_CHARS, description="next_cursor of the page before")]
 Search = Annotated[
     str | None, Query(min_length=1, max_length=80, pattern=r"^[^\x00]*$", description="A part of the name")
 ]

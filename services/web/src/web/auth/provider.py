@@ -105,9 +105,17 @@ class Provider:
             ProviderAway: it cannot be asked where to.
         """
         async with self._asking():
-            parameters = {**self._client.parameters, **extras}
+            parameters = {**self._client.parameters, **extras, **self._prompts(extras.get("prompt"))}
             redirect = await self._app.authorize_redirect(request, redirect_uri, **parameters)
         return str(redirect.headers["location"])
+
+    def _prompts(self, asked: str | None) -> dict[str, str]:
+        """Return how the sign-in page is asked for: what the settings name stays, as tokens may need it."""
+        ours = str(self._client.parameters.get("prompt", "")).split()
+        if asked is None or not ours:
+            return {}
+        # Who chooses an account is asked already; Google knows no other way.
+        return {"prompt": " ".join(ours if "select_account" in ours else dict.fromkeys([*ours, asked]))}
 
     async def signed_in(self, request: Request) -> Tokens:
         """Finish the sign-in that ``request.session`` began: fetch the tokens and check the ID token.

@@ -64,7 +64,7 @@ class _Ways:
         try:
             address = await chosen.sign_in_url(request, self._in.origin + CALLBACK, **extras)
         except ProviderAway:
-            return self._back("away")
+            return self._back("away", over=False)
         response = RedirectResponse(address, 303)
         self._in.begin(response, SignIn(chosen.name, path_within(next), request.session))
         return response
@@ -75,6 +75,8 @@ class _Ways:
         if begun is None or begun.provider not in self._in.providers:
             return self._back("refused", "no sign-in was begun here, or it took too long")
         provider = self._in.providers[begun.provider]
+        # An old tab's answer ends nothing but itself: the cookie is of the newer sign-in, which goes on.
+        over = begun.is_answered_by(request.query_params.get("state"))
         request.scope["session"] = begun.state
         try:
             tokens = await provider.signed_in(request)
@@ -82,13 +84,13 @@ class _Ways:
             response = RedirectResponse(self._in.origin + begun.next_path, 303)
             self._in.keep(response, live.kept)
         except NotSignedIn as error:
-            return self._back(error.why, str(error))
+            return self._back(error.why, str(error), over=over)
         except ProviderAway as error:
-            return self._back("away", str(error))
+            return self._back("away", str(error), over=over)
         except TooLarge as error:
-            return self._back("unfit", f"the refresh token: {error}")
+            return self._back("unfit", f"the refresh token: {error}", over=over)
         except Problem as problem:
-            return self._back(_why(problem), problem.detail)
+            return self._back(_why(problem), problem.detail, over=over)
         self._in.forget(response, SIGN_IN)
         SIGN_INS.labels("signed in").inc()
         return response
@@ -114,9 +116,8 @@ class _Ways:
         self._in.check_origin(request)
         location = None
         if (kept := self._in.kept(request)) is not None:
-            live = await self._in.sessions.end(kept)
+            id_token = await self._in.sessions.end(kept)
             if (provider := self._in.providers.get(kept.provider)) is not None:
-                id_token = live.tokens.id_token if live else None
                 location = await provider.sign_out_url(f"{self._in.origin}/", id_token)
         response = JSONResponse({"location": location})
         self._in.forget(response)
@@ -138,13 +139,18 @@ class _Ways:
             raise Problem(404, "no-provider", f"There is no provider {str(name)[:40]!r} here.")
         return chosen
 
-    def _back(self, why: str, detail: str | None = None) -> Response:
-        """Send a person to the start page, which says in a sentence what happened."""
+    def _back(self, why: str, detail: str | None = None, *, over: bool = True) -> Response:
+        """Send a person to the start page, which says in a sentence what happened.
+
+        Args:
+            over: whether the sign-in that the cookie holds is the one that came to nothing.
+        """
         SIGN_INS.labels(why).inc()
         if detail is not None:
             log.info("a sign-in came to nothing", why=why, detail=detail)
         response = RedirectResponse(self._in.origin + start_page(why), 303)
-        self._in.forget(response, SIGN_IN)
+        if over:
+            self._in.forget(response, SIGN_IN)
         return response
 
 

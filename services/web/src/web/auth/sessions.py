@@ -9,7 +9,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -29,6 +29,8 @@ PAUSE_S = 2.0
 # A service that refuses a token younger than this will refuse the next one, too.
 YOUNG_S = 5.0
 DENIED_S = 1.5
+# How long a sign-out waits for an ID token: the page waits ten seconds for all of it.
+LAST_S = 1.5
 CAPACITY = 20_000
 
 log = structlog.get_logger(__name__)
@@ -166,14 +168,34 @@ class Sessions:
         if time.monotonic() - live.begun > YOUNG_S:
             live.begun = -math.inf
 
-    async def end(self, kept: Kept) -> Live | None:
-        """Forget a session and revoke its grant; returns what was known of it."""
+    async def end(self, kept: Kept) -> str | None:
+        """Forget a session and revoke its grant; returns the ID token to sign out with there, if any."""
         entry = self._entry(kept)
-        live, entry.live = entry.live, None
-        entry.ended = MISSING
-        if (provider := self._providers.get(kept.provider)) is not None:
-            await provider.revoke(live.kept.refresh_token if live else kept.refresh_token)
-        return live
+        live, ended_before = entry.live, entry.ended is not None
+        entry.live, entry.ended = None, MISSING
+        if (provider := self._providers.get(kept.provider)) is None:
+            return None
+        tokens = live.tokens if live else None
+        if tokens is None and not ended_before:
+            tokens = await self._last(provider, kept.refresh_token)
+        newest = live.kept.refresh_token if live else tokens and tokens.refresh_token
+        await provider.revoke(newest or kept.refresh_token)
+        return tokens.id_token if tokens else None
+
+    def has_ended(self, kept: Kept) -> bool:
+        """Whether a session is known to be over."""
+        entry = self._entries.get(_key(kept.refresh_token))
+        return entry is not None and entry.ended is not None
+
+    async def _last(self, provider: Provider, refresh_token: str) -> Tokens | None:
+        """Fetch tokens in a replica that has none: without an ID token the provider asks a question."""
+        if time.monotonic() < self._away_until.get(provider.name, 0):
+            return None
+        try:
+            async with asyncio.timeout(LAST_S):
+                return await provider.refreshed(refresh_token)
+        except (GrantEnded, ProviderAway, TimeoutError):
+            return None
 
     async def _refreshed(self, entry: _Entry, kept: Kept) -> Live:
         provider = self._providers.get(kept.provider)
@@ -198,6 +220,9 @@ class Sessions:
             log.error("a provider refreshed a session into another person's", provider=provider.name)
             entry.ended = MISSING
             raise SignedOut(*MISSING)
+        if tokens.id_token is None and entry.live is not None:
+            # Not every provider gives another one; the first is as good to sign out with.
+            tokens = replace(tokens, id_token=entry.live.tokens.id_token)
         entry.live = Live(
             Kept(provider.name, token, kept.sub, tokens.name or kept.name),
             tokens,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import structlog
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -12,7 +13,7 @@ from laundry_service.http.problems import Problem
 from web.auth.clients import clients_of
 from web.auth.origin import SAFE, by_these_pages
 from web.auth.provider import Provider
-from web.auth.sealing import Sealer
+from web.auth.sealing import Sealer, TooLarge
 from web.auth.sessions import MISSING, Kept, Live, Sessions, SignedOut
 from web.auth.settings import SignInSettings
 
@@ -23,6 +24,8 @@ RENEWED_AFTER_S = 86400.0
 # What the pages say of whom they show; another tab may have signed in somebody else meanwhile.
 SIGNED_IN_AS = "x-signed-in-as"
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
@@ -31,6 +34,10 @@ class SignIn:
     provider: str
     next_path: str
     state: dict[str, Any]
+
+    def is_answered_by(self, state: str | None) -> bool:
+        """Whether an answer of the provider bears the state of this sign-in, as Authlib keeps it."""
+        return f"_state_{self.provider}_{state}" in self.state
 
 
 class SigningIn:
@@ -83,8 +90,16 @@ class SigningIn:
         """Renew the cookie where it is old, or the provider has changed the refresh token."""
         sealed = request.cookies.get(self.name_of(SESSION), "")
         changed = live.kept.refresh_token != kept.refresh_token
-        if self._sealer is not None and (changed or self._sealer.is_stale(sealed, after_s=RENEWED_AFTER_S)):
+        if self._sealer is None or not (changed or self._sealer.is_stale(sealed, after_s=RENEWED_AFTER_S)):
+            return
+        if self.sessions.has_ended(kept):
+            # A late answer must not put who has signed out in the place of who came next.
+            return
+        try:
             self.keep(response, live.kept)
+        except TooLarge as error:
+            # What was asked for is done, and the cookie from before leads to the same session.
+            log.warning("a session's cookie is not renewed", error=str(error), provider=kept.provider)
 
     def forget(self, response: Response, purpose: str = SESSION) -> None:
         """Let the browser drop a cookie."""

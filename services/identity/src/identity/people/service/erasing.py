@@ -36,4 +36,6 @@ def erase(person: str, tombstone: str) -> dict[str, int]:
     if found is not None:
         # Until they are over, which the second request finds.
         cut_off(person, found.right.role if found.right is not None else "customer", now)
+    # Before they name a tombstone: what somebody gave ends with their right. Also of other providers' people.
+    repository.withdraw_invitations_of(person, (), now)
     return repository.forget(found, person, tombstone, now)

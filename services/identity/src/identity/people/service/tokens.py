@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from identity.oidc.device_clients import has_secret
 from identity.people import repository
 from laundry_service.auth.principal import Role
 
@@ -45,11 +46,15 @@ def right_of_person(id_: UUID) -> TokenRight | None:
         return TokenRight(person.sub, right.role, right.branches, repository.clock())
 
 
-def right_of_client(client_id: str) -> TokenRight | None:
-    """Return what a machine's token says now; None for a credential that is revoked."""
+def right_of_client(client_id: str, secret_hash: str) -> TokenRight | None:
+    """Return what a machine's token says now; None for a credential that is revoked, or whose secret changed.
+
+    Args:
+        secret_hash: of the secret that it signed in with, which may be another by the time of the lock.
+    """
     with transaction.atomic():
         credential = repository.credential_of_client(client_id)
-        if credential is None:
+        if credential is None or not has_secret(client_id, secret_hash):
             return None
         branches = frozenset({credential.branch_id})
         return TokenRight(credential.equipment_id, "device", branches, repository.clock())

@@ -11,8 +11,10 @@ import { renew, turnOff } from "./push.js";
 import { pages } from "./role-pages.js";
 import {
   ask,
+  askAfresh,
   finishLeaving,
   forgetSession,
+  isAfresh,
   isLeaving,
   keep,
   keptSession,
@@ -44,8 +46,6 @@ let page = null;
 let notice = [];
 /** Where one can sign in, as far as is known. @type {string[]} */
 let providers = ["staff"];
-/** Whoever is known at the provider has no entry here: it must ask who it is. */
-let afresh = false;
 /** Whoever signs in right after a sign-out is not taken to where that would lead. */
 let signingIn = false;
 /** How often somebody came or left. */
@@ -95,7 +95,7 @@ async function check() {
     notice = [{ key: UNASKED[Number(navigator.onLine)] }];
     setTimeout(() => signedIn || check(), AGAIN_MS);
   } else if (!notice.length && found.why === "session-no-role") refuse("no-role");
-  const now = JSON.stringify([providers, notice, afresh]);
+  const now = JSON.stringify([providers, notice, isAfresh()]);
   // Nobody is read the same again and again.
   if (now !== drawn || !app.querySelector(".start")) show();
   drawn = now;
@@ -118,7 +118,8 @@ function become(session) {
  */
 function expire(why) {
   const count = signedIn?.queue?.items.length ?? 0;
-  afresh = why === "session-no-role";
+  // Whoever is known at the provider has no entry here.
+  if (why === "session-no-role") askAfresh();
   const said = [{ key: has(`out.${why}`) ? `out.${why}` : "out.session-missing" }];
   end(count ? [...said, { key: store.atRisk ? "out.unkept" : "out.waiting", values: { count } }] : said);
 }
@@ -129,7 +130,7 @@ function expire(why) {
  * @param {string} why
  */
 function refuse(why) {
-  afresh = why === "no-role" || why === "no-grant";
+  if (why === "no-role" || why === "no-grant") askAfresh();
   notice = [{ key: has(`signIn.${why}`) ? `signIn.${why}` : "signIn.unfit" }];
 }
 
@@ -138,8 +139,6 @@ async function leaveByChoice() {
   const question = store.atRisk ? "helper.signOutUnkept" : "helper.signOutWaiting";
   if (waiting && !confirm(t(question, { count: waiting }))) return;
   turnOff().catch(() => {});
-  // Whoever signs in before the provider has heard of it is asked who they are.
-  afresh = true;
   signingIn = false;
   const left = signOut();
   end([]);
@@ -222,7 +221,7 @@ function showPage(Page) {
   } else {
     content = startPage({
       notice: words(),
-      ways: providers.map((provider) => ({ provider, address: signInAddress({ provider, afresh }) })),
+      ways: providers.map((provider) => ({ provider, address: signInAddress({ provider }) })),
       newTab: store.atRisk,
       onSignIn: beforeSignIn,
     });

@@ -6,6 +6,8 @@ import { forget, recall, remember } from "./kept.js";
 const KEY = "laundry.session";
 // Signed out here, and the service does not know yet.
 const LEAVING = "laundry.leaving";
+// Whoever signs in next is asked who they are: somebody else may still be known at the provider.
+const AFRESH = "laundry.afresh";
 // From when people pasted tokens.
 const TOKEN = "laundry.token";
 const ASK_MS = 10000;
@@ -31,6 +33,17 @@ export function keptSession() {
 /** @param {Session} session */
 export function keep(session) {
   remember(KEY, JSON.stringify(session));
+  forget(AFRESH);
+}
+
+/** Let the next sign-in ask who it is, also after a reload and in other tabs, until somebody has signed in. */
+export function askAfresh() {
+  remember(AFRESH, "yes");
+}
+
+/** Whether the next sign-in asks who it is. */
+export function isAfresh() {
+  return recall(AFRESH) !== null;
 }
 
 export function forgetSession() {
@@ -76,8 +89,10 @@ export async function ask() {
  * @returns {Promise<string | null>}
  */
 export async function signOut() {
-  forgetSession();
   remember(LEAVING, "yes");
+  askAfresh();
+  // Last: other tabs follow it.
+  forgetSession();
   return leave();
 }
 
@@ -110,12 +125,12 @@ async function leave() {
 /**
  * The address that signs in, and leads back to the page that is open.
  *
- * @param {{provider?: string, afresh?: boolean}} how `afresh`: ask for the password even if somebody is signed in there
+ * @param {{provider?: string}} how
  */
-export function signInAddress({ provider, afresh = false } = {}) {
+export function signInAddress({ provider } = {}) {
   const query = new URLSearchParams({ next: location.pathname + location.search, lang: document.documentElement.lang });
   if (provider) query.set("provider", provider);
-  if (afresh) query.set("prompt", "login");
+  if (isAfresh()) query.set("prompt", "login");
   return `/auth/sign-in?${query}`;
 }
 
