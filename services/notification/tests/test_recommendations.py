@@ -51,6 +51,19 @@ async def test_what_is_told_again_from_the_history_is_found_and_pushed_to_nobody
     assert await world.phones.got(phone) == []
 
 
+async def test_what_comes_itself_after_its_copy_from_the_history_is_pushed_once(world: World) -> None:
+    phone = await world.register("customer", sub="lee")
+    preference = a_preference("lee")
+    id_ = await world.publish(preference, replayed=True)
+    await world.settled("customer", sub="lee", state="suppressed")
+    await world.publish(preference, event_id=id_)
+    await world.settled("customer", sub="lee", state="sent")
+    for replayed in (False, True):
+        await world.publish(preference, event_id=id_, replayed=replayed)
+    await eventually(lambda: _drained(world), what="an empty queue")
+    assert len(await world.phones.got(phone)) == 1
+
+
 async def _drained(world: World) -> bool:
     assert world.messaging is not None
     waiting = await world.messaging.count("preference.created")

@@ -10,11 +10,14 @@ import pytest
 import pytest_asyncio
 from aio_pika.abc import FieldValue
 
+from laundry_events import Publisher, new_id
 from laundry_events.definitions import permissions, topic_permissions
 from laundry_events.envelope import encode
-from laundry_events.events import TaskRead
+from laundry_events.events import PersonErased, PersonForgotten, TaskRead
 from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.topology import PLAN
+from laundry_service.migrate import upgrade
+from laundry_service.personal_data.erasing import queue_of
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.serving import serving
@@ -139,3 +142,55 @@ async def world(
 ) -> AsyncIterator[World]:
     async with serving(create_app(settings)) as http:
         yield World(http, identity, messaging)
+
+
+@pytest_asyncio.fixture
+async def hurried(
+    settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
+) -> AsyncIterator[World]:
+    """Tokens that end within a second, so that an erasure can be completed in a test."""
+    await upgrade("operations", database_url)
+    changes = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2, "counts_lag_s": 0.1}
+    async with serving(create_app(settings.model_copy(update=changes))) as http:
+        yield World(http, identity, messaging)
+
+
+class Services:
+    """Answers what every service would."""
+
+    def __init__(self, messaging: Messaging, publisher: Publisher) -> None:
+        self.messaging = messaging
+        self.publisher = publisher
+
+    async def asked(self, service: str) -> PersonErased:
+        return PersonErased.model_validate_json((await self.messaging.take(queue_of(service))).body)
+
+    async def answer(self, *services: str, rows: int = 1) -> PersonErased:
+        for service in services:
+            asked = await self.asked(service)
+            answer = PersonForgotten(
+                erasure_id=asked.erasure_id,
+                attempt=asked.attempt,
+                service=service,
+                rows={"things": rows},
+                forgotten_at=asked.requested_at,
+            )
+            id_ = new_id()
+            for _ in range(2):
+                await self.publisher.publish(answer, event_id=id_)
+        return asked
+
+
+@pytest_asyncio.fixture
+async def services(messaging: Messaging) -> AsyncIterator[Services]:
+    async with messaging.publisher("tests") as publisher:
+        yield Services(messaging, publisher)
+
+
+async def becomes(world: World, id_: str, state: str, **more: Any) -> dict[str, Any]:
+    async def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = await world.get(f"/people/erasures/{id_}")
+        return found if {"state": state, **more}.items() <= found.items() else None
+
+    found: dict[str, Any] = await eventually(look, what=f"the erasure {state}")
+    return found

@@ -1,5 +1,6 @@
 """When an erasure is repeated and when it is complete: never while anything can bring the person back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operations.erasures import (
+    Backlog,
     Erasure,
     ErasurePart,
     Step,
     Surroundings,
+    is_asked_again,
     is_drained,
     names_person,
     next_step,
@@ -56,11 +59,28 @@ def test_the_way_of_an_erasure() -> None:
     assert next_step(again, CLEAN, now=later, token_life=LIFE) is Step.WAIT
 
 
+def test_who_has_not_answered_is_asked_again_after_a_while_and_nobody_when_all_have() -> None:
+    hour, later = timedelta(hours=1), START + timedelta(hours=3)
+    assert not is_asked_again(an_erasure(1, None), now=START + timedelta(minutes=59), after=hour)
+    assert is_asked_again(an_erasure(1, None), now=later, after=hour)
+    assert is_asked_again(an_erasure(2, 1, attempt=2, final=True), now=later, after=hour)
+    assert not is_asked_again(an_erasure(1, 1), now=later, after=hour)
+    lately = replace(an_erasure(1, None), asked_at=later - timedelta(minutes=59))
+    assert not is_asked_again(lately, now=later, after=hour)
+    assert not is_asked_again(replace(an_erasure(1, None), completed_at=START), now=later, after=hour)
+
+
 def test_queues_are_drained_of_what_is_older_than_the_last_token() -> None:
-    assert is_drained([], 5)
-    assert is_drained([(3.0, True)], 5)
-    assert not is_drained([(3.0, True), (6.0, True)], 5)
-    assert not is_drained([(0.0, False)], 5), "it may be older than the watch"
+    def drained(*backlogs: tuple[float | None, float], lag_s: float = 0) -> bool:
+        return is_drained((Backlog(*each) for each in backlogs), 5, lag_s=lag_s)
+
+    assert drained()
+    assert drained((3.0, 60))
+    assert not drained((3.0, 60), (6.0, 60))
+    assert not drained((None, 60)), "it may be older than the watch"
+    assert not drained((3.0, 60), lag_s=3), "so old may be what the broker tells"
+    assert not drained((3.0, 2.0)), "it may have come back from a retry"
+    assert not drained((0.0, -1.0)), "it may still come back from a retry"
 
 
 @pytest.mark.parametrize(

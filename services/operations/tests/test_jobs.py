@@ -88,6 +88,19 @@ async def test_two_operators_at_once_send_each_letter_once(world: World) -> None
     assert await world.messaging.count(QUEUE) == 0
 
 
+async def test_a_letter_that_is_the_same_in_two_queues_is_sent_back_to_both(world: World) -> None:
+    both = (QUEUE, "task.confirmed")
+    for queue in both:
+        await world.messaging.publish_raw(
+            DEAD_EXCHANGE, f"{queue}.dlq", b"{}", headers=FAILED, message_id="m1"
+        )
+    for queue in both:
+        job = await world.post(REDRIVE, 202, queue=queue, dry_run=False, why="mended")
+        assert (await world.ended(job["id"]))["done"] == 1
+        assert (await world.messaging.take(queue, within_s=5)).message_id == "m1"
+        await holds(world.messaging, f"{queue}.dlq", 0)
+
+
 async def test_a_job_can_be_stopped_and_goes_on(world: World) -> None:
     await bury(world.messaging, *(f"m{number}" for number in range(8)))
     job = await world.post(REDRIVE, 202, queue=QUEUE, dry_run=False, rate=0.5, why="slowly")

@@ -1,17 +1,13 @@
 """People ask for their data and to be forgotten; operations asks everybody and sees it through."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 
-from laundry_events import Publisher, new_id
-from laundry_events.events import PersonErased, PersonForgotten
 from laundry_events.topology import HISTORY, PLAN
 from laundry_service.migrate import upgrade
 from laundry_service.personal_data.erasing import queue_of, who_erases
@@ -23,64 +19,12 @@ from operations.app import create_app
 from operations.service import sampling
 from operations.settings import PEERS, Settings
 
-from .conftest import World, bury
+from .conftest import Services, World, becomes, bury
 
 pytestmark = pytest.mark.servers
 
 WHO = "customer-kim"
 ERASE = {"confirm": "erase"}
-
-
-@pytest_asyncio.fixture
-async def hurried(
-    settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
-) -> AsyncIterator[World]:
-    """Tokens that end within a second, so that an erasure can be completed in a test."""
-    await upgrade("operations", database_url)
-    changes = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2}
-    async with serving(create_app(settings.model_copy(update=changes))) as http:
-        yield World(http, identity, messaging)
-
-
-class Services:
-    """Answers what every service would."""
-
-    def __init__(self, messaging: Messaging, publisher: Publisher) -> None:
-        self.messaging = messaging
-        self.publisher = publisher
-
-    async def asked(self, service: str) -> PersonErased:
-        return PersonErased.model_validate_json((await self.messaging.take(queue_of(service))).body)
-
-    async def answer(self, *services: str, rows: int = 1) -> PersonErased:
-        for service in services:
-            asked = await self.asked(service)
-            answer = PersonForgotten(
-                erasure_id=asked.erasure_id,
-                attempt=asked.attempt,
-                service=service,
-                rows={"things": rows},
-                forgotten_at=asked.requested_at,
-            )
-            id_ = new_id()
-            for _ in range(2):
-                await self.publisher.publish(answer, event_id=id_)
-        return asked
-
-
-@pytest_asyncio.fixture
-async def services(messaging: Messaging) -> AsyncIterator[Services]:
-    async with messaging.publisher("tests") as publisher:
-        yield Services(messaging, publisher)
-
-
-async def becomes(world: World, id_: str, state: str, **more: Any) -> dict[str, Any]:
-    async def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = await world.get(f"/people/erasures/{id_}")
-        return found if {"state": state, **more}.items() <= found.items() else None
-
-    found: dict[str, Any] = await eventually(look, what=f"the erasure {state}")
-    return found
 
 
 async def test_a_person_is_forgotten_once_nothing_can_bring_them_back(
@@ -124,6 +68,23 @@ async def test_a_person_is_forgotten_once_nothing_can_bring_them_back(
     acts = [each["action"] for each in (await hurried.get("/audit"))["items"]]
     assert acts == ["person.forget", "person.erase"]
     assert (await hurried.http.get("/people/me/erasure", headers=own)).status_code == 404
+
+
+async def test_nobody_is_settled_while_a_letter_that_names_them_was_only_just_sent_back(
+    settings: Settings, identity: FileIdentity, messaging: Messaging, services: Services
+) -> None:
+    hurried = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2, "counts_lag_s": 60.0}
+    async with serving(create_app(settings.model_copy(update=hurried))) as http:
+        world = World(http, identity, messaging)
+        await bury(messaging, "m1", **{"x-error-message": f"no such customer: {WHO}"})
+        asked = await world.post("/people/erasures", 202, person=WHO, confirm="erase")
+        await services.answer(*who_erases())
+        await becomes(world, asked["id"], "settling", dead_letters=1)
+        path = "/dead-letters/redrive"
+        job = await world.post(path, 202, queue="task.read", dry_run=False, why="mended")
+        await world.ended(job["id"])
+        # Its copy waits in a queue, and is seconds old: nobody is asked for the last time.
+        await becomes(world, asked["id"], "settling", dead_letters=0, waiting_for=[])
 
 
 async def names_of_queues(messaging: Messaging) -> list[str]:
@@ -226,7 +187,7 @@ async def test_nobody_waits_for_an_identity_service_that_is_not_there(
     sampling.hide()
     async with serving(a_service("all", [])) as peer:
         urls = {f"{name}_url": str(peer.base_url) for name in PEERS} | {"identity_url": ""}
-        hurried = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2}
+        hurried = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2, "counts_lag_s": 0.1}
         async with serving(create_app(settings.model_copy(update=urls | hurried))) as http:
             world = World(http, identity, messaging)
             others = [service for service in who_erases() if service != "identity"]

@@ -2,10 +2,11 @@
 
 import pytest
 
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import metrics_text
 
-from .conftest import DEAD, QUEUE, World, bury, holds
+from .conftest import DEAD, FAILED, QUEUE, World, bury, holds
 
 pytestmark = pytest.mark.servers
 
@@ -47,6 +48,26 @@ async def test_letters_are_grouped_paged_and_stay_in_order(world: World) -> None
     await holds(world.messaging, DEAD, 4)
     taken = [(await world.messaging.take(DEAD)).message_id for _ in range(4)]
     assert taken == ["m1", "m2", "m3", "m4"], "reading changed the order"
+
+
+async def test_a_letter_that_is_the_same_in_two_queues_is_listed_twice_and_has_an_audit_of_its_own(
+    world: World,
+) -> None:
+    both = ("photo.deleted", QUEUE)
+    for queue in both:
+        await world.messaging.publish_raw(
+            DEAD_EXCHANGE, f"{queue}.dlq", b"{}", headers=FAILED, message_id="m1"
+        )
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while len(found) < len(both):
+        page = await world.get("/dead-letters", limit=1, **cursor)
+        found += [letter["queue"] for letter in page["items"]]
+        cursor = {"cursor": page["next_cursor"]}
+    assert sorted(found) == sorted(both) and page["next_cursor"] is None
+    job = await world.post("/dead-letters/redrive", 202, queue=QUEUE, dry_run=False, why="mended")
+    await world.ended(job["id"])
+    assert (await world.get("/dead-letters/photo.deleted/m1"))["audit"] == []
 
 
 async def test_one_letter_shows_why_headers_body_and_trace(world: World) -> None:

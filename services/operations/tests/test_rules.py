@@ -25,6 +25,15 @@ def test_a_restarted_node_counts_from_zero() -> None:
     assert ages.oldest(Counts("q", ready=3, published=0), 15) == Age(5, "at_least")
 
 
+def test_a_queue_is_quiet_since_the_first_look_that_counted_what_came_last() -> None:
+    ages = Ages()
+    for now, published in ((0.0, 5), (10.0, 8), (20.0, 9), (30.0, 9), (40.0, 9)):
+        ages.observe(Counts("q", published=published), now)
+    assert ages.quiet_s(Counts("q", published=9), 50) == 30
+    assert ages.quiet_s(Counts("q", published=10), 50) == 0, "it came after the last look"
+    assert ages.quiet_s(Counts("never-looked-at"), 50) == 0
+
+
 def test_warnings_name_what_a_person_should_look_at() -> None:
     well = Counts("q", consumers=1, state="running")
     assert warnings(well, Counts("q.dlq"), age=None, max_length=100, stream=False) == []

@@ -6,18 +6,22 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from typer.testing import CliRunner
 
 from laundry.cli import app
+from laundry.commands import dead_letter_acts as acts
 from laundry_dead_letters.audit import FileAudit
-from laundry_events.plan import DEAD_EXCHANGE
+from laundry_events.plan import DEAD_EXCHANGE, dead_queue
+from laundry_events.topology import HISTORY_INTAKE
 from laundry_testing.messaging import Messaging
 
 from .burying import DEAD, FAILED, QUEUE, bury, waiting
 
 Run = Callable[..., Any]
+BOTH = (QUEUE, HISTORY_INTAKE)
 
 
 @pytest.fixture
@@ -111,6 +115,36 @@ async def test_discard_asks_and_leaves_a_record(messaging: Messaging, run: Run, 
     [record] = audit.records()
     assert (record["action"], record["id"], record["dead_reason"]) == ("discard", "m1", "retries-exhausted")
     assert "a test" in (await run("audit", "--json")).output
+
+
+@pytest.mark.servers
+async def test_a_letter_that_is_the_same_in_two_queues_is_sent_back_to_both(
+    messaging: Messaging, run: Run, audit: FileAudit
+) -> None:
+    for queue in BOTH:
+        await messaging.publish_raw(DEAD_EXCHANGE, dead_queue(queue), b"{}", headers=FAILED, message_id="m1")
+    for queue in BOTH:
+        done = await run("redrive", queue, "--execute", "--reason-text", "upgraded")
+        assert "1 sent back, 0 left" in done.output, done.output
+        assert (await messaging.take(queue)).message_id == "m1"
+        await waiting(messaging, 0, dead_queue(queue))
+    assert [(one["queue"], one["id"]) for one in audit.records()] == [(queue, "m1") for queue in BOTH]
+
+
+@pytest.mark.servers
+async def test_of_letters_that_are_the_same_in_two_queues_only_the_one_that_was_shown_is_discarded(
+    messaging: Messaging, run: Run
+) -> None:
+    for queue in BOTH:
+        await messaging.publish_raw(DEAD_EXCHANGE, dead_queue(queue), b"{}", headers=FAILED, message_id="m1")
+
+    async def gone_meanwhile(*_: Any) -> None:
+        await messaging.take(DEAD)
+
+    with patch.object(acts, "confirmed", lambda _: asyncio.run(gone_meanwhile()) is None):
+        done = await run("discard", "--id", "m1", "--limit", "1", "--reason-text", "a test")
+    assert "0 discarded" in done.output, done.output
+    await waiting(messaging, 1, dead_queue(HISTORY_INTAKE))
 
 
 @pytest.mark.servers

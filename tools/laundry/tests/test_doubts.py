@@ -54,3 +54,12 @@ def test_what_is_sure_stays_so_while_others_are_looked_at() -> None:
     settled = doubts.settle()
     assert settled.unhandled == {LOST}
     assert settled.states[BUSY] == "done"
+
+
+def test_what_cannot_be_told_at_one_look_is_looked_at_again() -> None:
+    doubts = Doubts(Effects({LOST: "unknown", BUSY: "unknown", NEXT: "unknown"}, excused={LOST, BUSY, NEXT}))
+    doubts.look(Effects({LOST: "unhandled", BUSY: "dead", NEXT: "unknown"}, excused={NEXT}))
+    assert doubts.places == {LOST, NEXT}
+    doubts.look(Effects({LOST: "unhandled", NEXT: "unknown"}, excused={NEXT}))
+    settled = doubts.settle()
+    assert settled.states == {LOST: "unhandled", BUSY: "dead", NEXT: "unknown"}

@@ -48,18 +48,18 @@ def test_an_event_says_who_did_what_and_why() -> None:
 
 
 async def found(
-    happenings: list[Happening], *, waiting: int = 0, dead: frozenset[str] = frozenset()
+    happenings: list[Happening], *, waiting: int = 0, dead: frozenset[str] = frozenset(), held: int = 0
 ) -> Effects:
     """What became of photos that were submitted; only their readings tell, so no database is asked."""
 
     async def totals() -> dict[str, int]:
-        return {"task.submitted": waiting}
+        return {"task.submitted": waiting, "task.submitted.dlq": len(dead) + held}
 
-    async def dead_in(queue: str) -> set[str]:
-        return set(dead)
+    async def dead_in(queue: str) -> tuple[set[str], int]:
+        return set(dead), len(dead)
 
     plan = Plan(queues=(PLAN.queue("task.submitted"),), services=())
-    return await effects_of(happenings, Places({}, totals, dead_in, plan))
+    return await effects_of([each.outline for each in happenings], Places({}, totals, dead_in, plan))
 
 
 @pytest.fixture
@@ -93,3 +93,13 @@ async def test_what_has_no_answer_is_unhandled_unless_it_may_wait_or_is_new_or_l
     # Two messages wait, so two of the four are no loss, whichever they are.
     seen = await states(2)
     assert [seen[each.id] for each in (old, lost, last, new)] == ["unhandled", "unhandled", "waits", "waits"]
+
+
+@pytest.mark.usefixtures("no_discards")
+async def test_what_may_be_among_dead_letters_that_somebody_else_holds_is_not_known_to_be_lost() -> None:
+    dead, lost, last = (happened(submitted(f"t{number}")) for number in range(3))
+    seen = await found([dead, lost, last], waiting=1, dead=frozenset({dead.id}), held=1)
+    states = {id_: state for (_, id_), state in seen.states.items()}
+    assert states == {dead.id: "dead", lost.id: "unknown", last.id: "waits"}
+    assert not seen.unhandled
+    assert ("task.submitted", lost.id) in seen.excused, "it is looked at again"

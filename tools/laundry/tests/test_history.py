@@ -1,124 +1,32 @@
 """The history and replay on real servers: what is told, what is missed, what is rebuilt."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 
-import mlops.subscribers
-import operations.subscribers
-from laundry.history.effects import Effects, Places, effects_of
-from laundry.history.log import Happening, Log, opened
+from laundry.commands.replay import feed
+from laundry.history.effects import claim_name
+from laundry.history.log import Happening
 from laundry.history.replay import replay
-from laundry_events import EventConsumer, Outbox, Publisher, make_broker
-from laundry_events.events import PersonErased, PhotoDeleted
+from laundry_events import Event, EventConsumer, EventMeta, Outbox, Publisher, claim_once
+from laundry_events.events import PersonErased, PhotoDeleted, TaskConfirmed
 from laundry_events.plan import EVENTS_EXCHANGE, Plan
 from laundry_events.topology import HISTORY_INTAKE, PLAN
 from laundry_servers.addresses import DatabaseAddress
-from laundry_servers.postgres import drop_database, ensure_database
-from laundry_service.personal_data.erasing import Erasures
+from laundry_service.audit.acts import Actor
 from laundry_service.personal_data.held import PersonalData
-from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
-from laundry_testing.plugin import ROLE
-from mlops.repository.held import HELD as HELD_BY_MLOPS
-from mlops.tables import training_examples
 from operations.repository.erasures import HELD as HELD_BY_OPERATIONS
-from operations.service.erasures import Erasures as OperationsErasures
-from operations.service.history import History
+from operations.service.erasures import Erasures
 
+from .history_world import BROKER_PLAN, World, databases, examples, keeping, learning
 from .task_events import NOW, confirmed
 
 servers = pytest.mark.servers
-BROKER_PLAN = Plan(
-    queues=tuple(
-        queue
-        for queue in PLAN.queues
-        if queue.every
-        or queue.name in ("task.submitted", "task.read", "task.confirmed", "photo.deleted")
-        or queue.name in ("person.erased.mlops", "person.forgotten")
-    ),
-    services=PLAN.services,
-    exchanges=PLAN.exchanges,
-)
-
-
-@dataclass
-class World:
-    """A broker, the databases of operations and mlops, and what runs on them."""
-
-    messaging: Messaging
-    urls: dict[str, str]
-    publisher: Publisher
-
-    @asynccontextmanager
-    async def consuming(self, *subscribe: Callable[[EventConsumer], object]) -> AsyncIterator[None]:
-        broker = make_broker(self.messaging.amqp_url, service="tests", graceful_timeout_s=5)
-        consumer = EventConsumer(broker, self.publisher, PLAN, service="tests", service_version="1")
-        for each in subscribe:
-            each(consumer)
-        await broker.start()
-        try:
-            yield
-        finally:
-            await broker.stop()
-
-    @asynccontextmanager
-    async def log(self) -> AsyncIterator[Log]:
-        async with opened([self.messaging.amqp_url], self.urls["operations"]) as log:
-            yield log
-
-    async def drained(self, *queues: str) -> None:
-        async def empty() -> bool:
-            return not sum([await self.messaging.count(queue) for queue in queues])
-
-        await eventually(empty, what=f"nothing in {queues}")
-
-    async def told(self, number: int) -> list[Happening]:
-        """Everything in the history, once it holds so many events."""
-        async with self.log() as log:
-
-            async def look() -> list[Happening] | None:
-                found = await log.all(lambda _: True)
-                return found if len(found) >= number else None
-
-            found: list[Happening] = await eventually(look, what=f"{number} events in the history")
-        return found
-
-    async def effects(self, happenings: list[Happening]) -> Effects:
-        async def totals() -> dict[str, int]:
-            return {
-                queue.name: await self.messaging.count(queue.name)
-                for queue in BROKER_PLAN.queues
-                if queue.kind == "quorum"
-            }
-
-        async def dead_in(queue: str) -> set[str]:
-            return set()
-
-        plan = Plan(queues=(PLAN.queue("task.confirmed"),), services=())
-        return await effects_of(happenings, Places(self.urls, totals, dead_in, plan))
-
-
-def keeping(database: Database, publisher: Publisher) -> Callable[[EventConsumer], object]:
-    """What operations does with events."""
-    erasures = OperationsErasures(database, Outbox("operations"), ())
-    history = History(database, publisher)
-    return lambda consumer: operations.subscribers.subscribe(consumer, erasures, history, history_prefetch=50)
-
-
-def learning(database: Database) -> Callable[[EventConsumer], object]:
-    """What mlops does with events."""
-    data = PersonalData(database, HELD_BY_MLOPS, audited=True)
-    erasures = Erasures(database, Outbox("mlops"), data)
-    return lambda consumer: mlops.subscribers.subscribe(consumer, database, erasures, prefetch=10)
 
 
 @pytest.fixture(scope="session")
@@ -130,31 +38,8 @@ def broker_plan() -> Plan:
 async def make_database(
     postgres: DatabaseAddress, template_of: Callable[[str], str]
 ) -> AsyncIterator[Callable[[str], Any]]:
-    """Make a database with a service's tables; returns its URL and its engine."""
-    names: list[str] = []
-    engines: list[Database] = []
-
-    async def make(package: str) -> tuple[str, Database]:
-        name, role = f"test_{secrets.token_hex(6)}", ROLE
-        template = await asyncio.to_thread(template_of, package)
-        url = await ensure_database(postgres, name, *role, template=template)
-        names.append(name)
-        engines.append(Database(url.replace("postgresql://", "postgresql+asyncpg://", 1), pool=4))
-        return url, engines[-1]
-
-    yield make
-    for engine in engines:
-        await engine.close()
-    for name in names:
-        await drop_database(postgres, name)
-
-
-async def examples(database: Database) -> list[tuple[Any, ...]]:
-    """Every training example, but for the columns that say when and under which id it was stored."""
-    columns = [each for each in training_examples.columns if each.name not in ("id", "created_at")]
-    async with database.session() as session:
-        rows = await session.execute(sa.select(*columns).order_by(training_examples.c.task_id))
-        return [tuple(row) for row in rows]
+    async with databases(postgres, template_of) as make:
+        yield make
 
 
 @servers
@@ -274,3 +159,76 @@ async def test_what_a_lost_binding_let_pass_is_found_and_has_its_effect_afterwar
         await eventually(none_left, what="its effect")
     assert {row[0] for row in await examples(database)} == {"t1", "t2", "t3"}
     await publisher.stop()
+
+
+@servers
+async def test_who_is_to_be_forgotten_is_told_by_the_tombstone_from_the_request_on(
+    messaging: Messaging, make_database: Callable[[str], Any]
+) -> None:
+    operations_url, kept_by = await make_database("operations")
+    async with messaging.publisher("helper") as publisher:
+        world = World(messaging, {"operations": operations_url}, publisher)
+        async with world.consuming(keeping(kept_by, publisher)):
+            await publisher.publish(confirmed("t1", by="kim"))
+            await world.told(1)
+        async with world.log() as log:
+
+            async def by() -> str:
+                [told] = await log.all(lambda each: isinstance(each.event, TaskConfirmed))
+                assert isinstance(told.event, TaskConfirmed)
+                return told.event.confirmed_by
+
+            assert await by() == "kim"
+            asking = Erasures(kept_by, Outbox("operations"), ("mlops",))
+            erasure, _ = await asking.request("kim", by=Actor("op-1", "operator"), reason=None)
+            # A replay that is under way brings nobody back.
+            assert await by() == erasure.tombstone
+            await PersonalData(kept_by, HELD_BY_OPERATIONS).erase("kim", erasure.tombstone)
+            assert await by() == erasure.tombstone
+
+
+@servers
+async def test_the_queues_of_a_service_are_fed_one_after_the_other(
+    messaging: Messaging, make_database: Callable[[str], Any]
+) -> None:
+    operations_url, kept_by = await make_database("operations")
+    mlops_url, database = await make_database("mlops")
+    tasks, order = [f"task-{number:03x}" for number in range(30)], list[str]()
+
+    def noting(consumer: EventConsumer) -> None:
+        taken: dict[str, type[Event]] = {"photo.deleted": PhotoDeleted, "task.confirmed": TaskConfirmed}
+        for queue, event in taken.items():
+
+            async def handle(_: Event, meta: EventMeta) -> None:
+                async with database.transaction() as session:
+                    await claim_once(session, claim_name("mlops", meta.type), meta.id)
+                    order.append(meta.queue)
+
+            consumer.on_any(queue, {event.event_type: event}, prefetch=10)(handle)
+
+    async with messaging.publisher("helper") as publisher:
+        world = World(messaging, {"operations": operations_url, "mlops": mlops_url}, publisher)
+        async with messaging.channel() as channel:
+            for name in ("task.confirmed", "photo.deleted"):
+                await (await channel.get_queue(name, ensure=False)).unbind(EVENTS_EXCHANGE, name)
+        async with world.consuming(keeping(kept_by, publisher)):
+            for task in tasks:
+                await publisher.publish(confirmed(task))
+                deleted = PhotoDeleted(
+                    task_id=task, branch_id="b1", photo_sha256="0" * 64, keep_features=True, deleted_at=NOW
+                )
+                await publisher.publish(deleted)
+            await world.told(2 * len(tasks))
+        # Nobody takes anything yet: what waits in one queue must not be overtaken by what is in the next.
+        history: Any = world
+        queues = [PLAN.queue("task.confirmed"), PLAN.queue("photo.deleted")]
+        feeding = asyncio.create_task(feed(history, queues))
+
+        async def fed() -> bool:
+            return await messaging.count("task.confirmed") == len(tasks)
+
+        await eventually(fed, what="the first queue's events")
+        async with world.consuming(noting):
+            await feeding
+            await eventually(lambda: len(order) == 2 * len(tasks), what="all events")
+    assert order == ["task.confirmed"] * len(tasks) + ["photo.deleted"] * len(tasks)

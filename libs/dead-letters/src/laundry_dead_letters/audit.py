@@ -40,7 +40,10 @@ class Audit(Protocol):
         """Find out before anything is done whether it can be recorded. Raises OSError."""
 
     async def has(self, letter: DeadLetter, action: str) -> bool:
-        """Whether this letter was already treated so; then it only remains to remove it."""
+        """Whether this letter was already treated so; then it only remains to remove it.
+
+        One that looks the same in another queue is another: an event may die in several.
+        """
 
     async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         """Store one record durably. Raises OSError."""
@@ -51,7 +54,7 @@ class FileAudit:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: set[tuple[str, str]] | None = None
+        self._known: set[tuple[str, ...]] | None = None
 
     async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         """Append one record and wait until the disk has it. Raises OSError."""
@@ -60,10 +63,9 @@ class FileAudit:
     async def has(self, letter: DeadLetter, action: str) -> bool:
         """Search the records that existed when this was first called."""
         if self._known is None:
-            self._known = {
-                (str(record.get("action")), str(record.get("fingerprint"))) for record in self.records()
-            }
-        return (action, letter.fingerprint) in self._known
+            names = ("action", "queue", "fingerprint")
+            self._known = {tuple(str(record.get(name)) for name in names) for record in self.records()}
+        return (action, letter.queue, letter.fingerprint) in self._known
 
     async def check(self) -> None:
         """Find out whether the file can be written. Raises OSError."""

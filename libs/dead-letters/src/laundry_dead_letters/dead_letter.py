@@ -151,7 +151,7 @@ class DeadLetter:
 
     @property
     def fingerprint(self) -> str:
-        """Distinguishes this letter from every other in its queue."""
+        """Distinguishes this letter from every other in its queue; in another there may be one like it."""
         said = f"{self.message_id}|{self.reason}|{self.died_at}|{self.redriven}|"
         return hashlib.sha256(said.encode(errors="backslashreplace") + self.body).hexdigest()
 

@@ -13,7 +13,7 @@ from laundry_dead_letters.audit import record_of
 from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction
 
 CHECK = "SELECT has_table_privilege('audit', 'INSERT')"
-HAS = "SELECT EXISTS (SELECT FROM audit WHERE action = $1 AND fingerprint = $2)"
+HAS = "SELECT EXISTS (SELECT FROM audit WHERE action = $1 AND queue = $2 AND fingerprint = $3)"
 INSERT = """
 INSERT INTO audit (at, by, via, run, action, queue, message_id, fingerprint, record)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -37,8 +37,8 @@ class TableAudit:
         await self._fetchval(CHECK)
 
     async def has(self, letter: DeadLetter, action: str) -> bool:
-        """Ask for a record of this letter."""
-        return bool(await self._fetchval(HAS, action, letter.fingerprint))
+        """Ask for a record of this letter, in its queue: the same event may have died in others, too."""
+        return bool(await self._fetchval(HAS, action, letter.queue, letter.fingerprint))
 
     async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         """Insert one record; it is committed when this returns."""

@@ -60,9 +60,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database,
         outbox,
         held,
-        PeopleInQueues(amqp_url, store, management, ages, scan=settings.scan, plan=plan),
+        PeopleInQueues(
+            amqp_url, store, management, ages, scan=settings.scan, lag_s=settings.counts_lag_s, plan=plan
+        ),
         absent=settings.absent(),
         token_life=timedelta(seconds=settings.erasure_token_life_s),
+        ask_again=timedelta(seconds=settings.erasure_ask_again_s),
         every_s=settings.erasure_check_s,
     )
     erasures.wake = worker.wake

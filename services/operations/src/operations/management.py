@@ -82,4 +82,5 @@ def _counts(item: Mapping[str, Any]) -> Counts:
         members=len(members),
         online=len(item.get("online") or members),
         bytes=int(item.get("message_bytes", 0)),
+        known="messages_ready" in item,
     )

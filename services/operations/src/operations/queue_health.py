@@ -11,7 +11,11 @@ KEPT_SAMPLES = 2_000
 
 @dataclass(frozen=True)
 class Counts:
-    """What the broker says of one queue; rates are a second's, ``published`` since its node started."""
+    """What the broker says of one queue; rates are a second's, ``published`` since its node started.
+
+    Attributes:
+        known: the broker tells how many it holds; of a queue with a new leader it does not for some seconds.
+    """
 
     name: str
     ready: int = 0
@@ -24,6 +28,7 @@ class Counts:
     members: int = 1
     online: int = 1
     bytes: int = 0
+    known: bool = True
 
     @property
     def messages(self) -> int:
@@ -76,6 +81,12 @@ class Ages:
         if not earlier:
             return Age(max(0.0, now - samples[0][0]), "at_least")
         return Age(max(0.0, now - earlier[-1]), "at_most")
+
+    def quiet_s(self, counts: Counts, now: float) -> float:
+        """Return for how long nothing has been published to a queue, at least; 0 if that is not known."""
+        samples = self._samples.get(counts.name, ())
+        alike = [at for at, published in samples if published == counts.published]
+        return max(0.0, now - alike[0]) if alike else 0.0
 
 
 def filled(counts: Counts, *, max_bytes: int | None = None, max_length: int | None = None) -> float:

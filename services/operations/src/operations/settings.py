@@ -57,6 +57,18 @@ class Settings(DatabaseSettings):
     erasure_check_s: float = Field(
         default=60.0, gt=0, description="How often it is looked whether an erasure can be completed"
     )
+    erasure_ask_again_s: float = Field(
+        default=3600.0,
+        gt=0,
+        description="So long after it was asked a service that has not answered is asked again: its queue "
+        "may not have been bound",
+    )
+    counts_lag_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="So old may be what the broker tells of its queues: unless it is set otherwise, five "
+        "seconds for the queue's own count and five for the management's",
+    )
     erasure_token_life_s: float = Field(
         default=24 * 3600 + 60,
         gt=0,

@@ -22,6 +22,10 @@ erasures = sa.Table(
     # Dead letters that name the person, as they were counted last; null before.
     sa.Column("dead_letters", sa.Integer),
     sa.Column("completed_at", _time),
+    # Since when no dead letter names the person; null while one does, and before it was looked.
+    sa.Column("clear_since", _time),
+    # When the services were asked last.
+    sa.Column("asked_at", _time),
     sa.Index(
         "erasures_open_once", "person_id", unique=True, postgresql_where=sa.text("completed_at IS NULL")
     ),

@@ -26,7 +26,7 @@ from laundry_service.storage.outages import is_contention, is_outage
 from laundry_service.telemetry.resuming import traceparent
 from notification.fault_texts import fault_texts
 from notification.model import Announcement
-from notification.repository import faults, ring_order, settled
+from notification.repository import faults, overtaken, ring_order, settled
 from notification.repository.faults import Owner, Recipient
 from notification.ring_order import first_states
 from notification.service.transactions import effect_of_message
@@ -76,7 +76,7 @@ class FaultIntake:
 
         A fault that was stored before is queued again for the phones that it did not reach. One that is
         passed on rings the next owner, or the operators. One that is told again from the history rings
-        nobody.
+        nobody, and takes no ring from one that comes itself later.
 
         Raises:
             MalformedMessage: it has text that cannot be stored.
@@ -144,12 +144,22 @@ class FaultIntake:
     async def _store(self, announcements: Sequence[Announcement]) -> None:
         async with self._database.transaction() as session:
             new = await claim_each_once(session, CONSUMER, {each.event_id for each in announcements})
-            fresh = {each.event_id: each for each in announcements if each.event_id in new}
+            aloud = {each.event_id for each in announcements if not each.silent}
+            overtook = await overtaken.now_come(session, CONSUMER, aloud - new)
+            new |= overtook
+            # Of what comes both ways at once the message itself counts.
+            fresh = {
+                each.event_id: each
+                for each in announcements
+                if each.event_id in new and not (each.silent and each.event_id in aloud)
+            }
+            await overtaken.note(session, CONSUMER, fresh.keys() - aloud)
             repeated = {
                 each.subject for each in announcements if each.event_id not in new and not each.silent
             }
             # Before any row is written: see the module of what is settled.
             handled = await settled.hold(session, repeated | {each.subject for each in fresh.values()})
+            await overtaken.untell(session, overtook, {fresh[each].subject for each in overtook})
             if fresh:
                 branches = {each.branch_id for each in fresh.values()}
                 owners = await faults.owners_of(session, branches, seen_within=self._owner_known)

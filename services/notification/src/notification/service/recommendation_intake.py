@@ -9,7 +9,7 @@ from laundry_events.events import PreferenceCreated, PreferenceMatch, Preference
 from laundry_service.storage.database import Database
 from laundry_service.telemetry.resuming import traceparent
 from notification.model import Announcement
-from notification.repository import consents, deliveries, devices, history, settled
+from notification.repository import consents, deliveries, devices, history, overtaken, settled
 from notification.service.transactions import effect_of_message
 from notification.texts import match_texts
 
@@ -27,20 +27,23 @@ class RecommendationIntake:
     async def handle(self, preference: PreferenceCreated, meta: EventMeta) -> None:
         """Store one notification for each matched customer who does not have it yet.
 
-        What is told again from the history is pushed to nobody.
+        What is told again from the history is pushed to nobody. What comes itself later is all the same.
 
         Raises:
             RequeueMessage: a row of one of them is locked; nothing was stored.
         """
         async with effect_of_message(self._database) as session:
             if not await claim_once(session, CONSUMER, meta.id):
-                return
+                if meta.replayed or not await overtaken.now_come(session, CONSUMER, [meta.id]):
+                    return
+                await overtaken.untell(session, [meta.id], [subject_of(preference.preference_id)])
             added: dict[str, str] = {}
             for group in _same_reasons(preference.matches):
                 announcement = _announcement(preference, group[0].reasons, meta.id)
                 customers = {match.customer_id for match in group}
                 added |= await history.add_notifications(session, announcement, customers)
             if meta.replayed:
+                await overtaken.note(session, CONSUMER, [meta.id])
                 await history.set_states(session, list(added.values()), "suppressed")
             else:
                 await self._queue_pushes(session, added)

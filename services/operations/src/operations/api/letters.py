@@ -63,7 +63,7 @@ def letters_router(letters: LetterReader, store: Store, plan: Plan) -> APIRouter
             raise away(error) from error
         if letter is None:
             raise Problem(404, "letter-unknown", "No such letter waits there now: it was treated or expired.")
-        records = await (await store.audit()).newest(message_id=letter.message_id or "", limit=50)
+        records = await (await store.audit()).newest(queue=name, message_id=letter.message_id or "", limit=50)
         body = letter.body.decode(errors="replace")
         return {
             **exported(letter),
@@ -104,14 +104,19 @@ def _groups(letters: Sequence[LetterSummary]) -> list[GroupOut]:
 
 
 def _cursor(letter: LetterSummary, index: int) -> str:
-    return write_cursor(letter.fingerprint, index)
+    return write_cursor(_place(letter), index)
+
+
+def _place(letter: LetterSummary) -> str:
+    """Return what tells a letter from every other: the same event may have died in several queues."""
+    return f"{letter.queue}/{letter.fingerprint}"
 
 
 def _after(letters: Sequence[LetterSummary], cursor: str) -> int:
     """Return the position after the cursor's letter, or where it was if it is gone."""
     try:
-        fingerprint, index = read_cursor(cursor, str, int)
-        found = [place for place, letter in enumerate(letters) if letter.fingerprint == fingerprint]
+        last, index = read_cursor(cursor, str, int)
+        found = [number for number, letter in enumerate(letters) if _place(letter) == last]
         return found[0] + 1 if found else max(0, index - 1)
     except BadCursor as error:
         raise Problem(

@@ -45,6 +45,7 @@ END = """
 UPDATE jobs SET state = $2, error = $3, finished_at = now() WHERE id = $1 AND state IN ('queued', 'running')
 RETURNING id
 """
+SENT_BACK = "SELECT at FROM audit WHERE action = 'redrive' ORDER BY number DESC LIMIT 1"
 NOTE = "UPDATE jobs SET error = $2 WHERE id = $1 AND state = 'running'"
 AGAIN = """
 UPDATE jobs SET state = 'queued', error = NULL, finished_at = NULL, by = $2, why = coalesce($3, why)
@@ -71,6 +72,11 @@ class Store:
         """Return the audit of dead letters, on these connections."""
         # It asks no more of a pool than to fetch.
         return TableAudit(cast("asyncpg.Pool[Any]", self._connections))
+
+    async def last_sent_back(self) -> datetime | None:
+        """Return when a dead letter was sent back last, as far as this audit tells."""
+        at: datetime | None = await self._connections.fetchval(SENT_BACK)
+        return at
 
     async def audit_head(self) -> Any:
         """Return the head of the audit."""

@@ -49,6 +49,7 @@ async def add(session: AsyncSession, erasure: Erasure) -> bool:
             requested_by=erasure.requested_by,
             requested_at=erasure.requested_at,
             attempt=erasure.attempt,
+            asked_at=erasure.asked_at,
         )
         .on_conflict_do_nothing()
         .returning(erasures.c.id)
@@ -97,22 +98,20 @@ async def confirm(
     rows: Mapping[str, int],
     at: datetime,
 ) -> None:
-    """Note that a service has forgotten the person; what an earlier attempt erased is added up."""
+    """Note that a service has forgotten the person; what an earlier attempt erased is added up.
+
+    Each attempt counts once: an answer may be told again from the history when no inbox knows it any more.
+    """
+    this = (erasure_parts.c.erasure_id == erasure_id, erasure_parts.c.service == service)
     known = await session.execute(
-        sa.select(erasure_parts.c.rows)
-        .where(erasure_parts.c.erasure_id == erasure_id, erasure_parts.c.service == service)
-        .with_for_update()
+        sa.select(erasure_parts.c.attempt, erasure_parts.c.rows).where(*this).with_for_update()
     )
-    before: dict[str, int] = known.scalar_one_or_none() or {}
-    summed = {kind: before.get(kind, 0) + rows.get(kind, 0) for kind in before.keys() | rows.keys()}
+    part = known.first()
+    if part is None or attempt <= (part.attempt or 0):
+        return
+    summed = {kind: part.rows.get(kind, 0) + rows.get(kind, 0) for kind in part.rows.keys() | rows.keys()}
     await session.execute(
-        sa.update(erasure_parts)
-        .where(erasure_parts.c.erasure_id == erasure_id, erasure_parts.c.service == service)
-        .values(
-            attempt=sa.func.greatest(erasure_parts.c.attempt, attempt),
-            rows=summed,
-            forgotten_at=at,
-        )
+        sa.update(erasure_parts).where(*this).values(attempt=attempt, rows=summed, forgotten_at=at)
     )
 
 
@@ -126,9 +125,21 @@ async def wait_no_longer(session: AsyncSession, services: Collection[str]) -> No
     await session.execute(sa.delete(erasure_parts).where(erasure_parts.c.service.in_(services), waiting))
 
 
-async def note_dead_letters(session: AsyncSession, erasure_id: str, number: int | None) -> None:
-    """Keep how many dead letters name the person."""
-    await session.execute(sa.update(erasures).where(erasures.c.id == erasure_id).values(dead_letters=number))
+async def note_dead_letters(
+    session: AsyncSession, erasure: Erasure, number: int | None, at: datetime
+) -> None:
+    """Keep how many dead letters name the person, and since when none does."""
+    clear_since = None if number != 0 else erasure.clear_since or at
+    await session.execute(
+        sa.update(erasures)
+        .where(erasures.c.id == erasure.id)
+        .values(dead_letters=number, clear_since=clear_since)
+    )
+
+
+async def note_asked(session: AsyncSession, erasure_id: str, at: datetime) -> None:
+    """Keep when the services were asked last."""
+    await session.execute(sa.update(erasures).where(erasures.c.id == erasure_id).values(asked_at=at))
 
 
 async def begin_final(session: AsyncSession, erasure: Erasure) -> int:

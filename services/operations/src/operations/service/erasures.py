@@ -1,7 +1,6 @@
 """Forgets people: asks every service, keeps who has confirmed, and asks again until nobody can come back."""
 
 import secrets
-import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +15,16 @@ from laundry_service.audit.writing import write as write_act
 from laundry_service.background.task import OUTAGES, BackgroundTask
 from laundry_service.personal_data.held import PersonalData
 from laundry_service.storage.database import Database
-from operations.erasures import Erasure, ErasurePart, Step, Surroundings, is_due, next_step, settled_at
+from operations.erasures import (
+    Erasure,
+    ErasurePart,
+    Step,
+    Surroundings,
+    is_asked_again,
+    is_due,
+    next_step,
+    settled_at,
+)
 from operations.management import ManagementAway
 from operations.repository import erasures as repository
 from operations.service.surroundings import NotLookedAt, PeopleInQueues
@@ -55,6 +63,7 @@ class Erasures:
             dead_letters=None,
             completed_at=None,
             parts=tuple(ErasurePart(service, None, {}, None) for service in self._services),
+            asked_at=now,
         )
         async with self._database.transaction() as session:
             if not await repository.add(session, erasure):
@@ -117,6 +126,7 @@ class ErasureWorker:
         *,
         absent: Collection[str],
         token_life: timedelta,
+        ask_again: timedelta,
         every_s: float,
     ) -> None:
         """Take what operations holds itself, and what tells whether a person could come back.
@@ -124,6 +134,7 @@ class ErasureWorker:
         Args:
             absent: services that this installation is without; nobody waits for their answer.
             token_life: so long a token may be good that was made before the request.
+            ask_again: so long after it was asked a service that has not answered is asked again.
         """
         self._database = database
         self._outbox = outbox
@@ -131,6 +142,7 @@ class ErasureWorker:
         self._around = around
         self._absent = absent
         self._token_life = token_life
+        self._after = ask_again
         self._task = BackgroundTask(
             "erasures",
             self._turn,
@@ -163,28 +175,43 @@ class ErasureWorker:
         for erasure in under_way:
             if is_due(erasure, now=now, token_life=self._token_life):
                 await self._carry_on(erasure)
+            elif is_asked_again(erasure, now=now, after=self._after):
+                await self._ask_again(erasure.id)
+
+    async def _ask_again(self, erasure_id: str) -> None:
+        async with self._database.transaction() as session:
+            erasure, now = await repository.find(session, erasure_id, lock=True), datetime.now(UTC)
+            if erasure is None or not is_asked_again(erasure, now=now, after=self._after):
+                return
+            await repository.note_asked(session, erasure.id, now)
+            await self._outbox.add(session, _asking(erasure, attempt=erasure.attempt))
+        log.warning("services that have not answered are asked again", erasure=erasure.id, of=erasure.missing)
 
     async def _carry_on(self, erasure: Erasure) -> None:
         assert erasure.person_id is not None
         around = Surroundings(0, drained=True)
         if not erasure.final:
-            since = settled_at(erasure, self._token_life)
-            around = await self._around.look(erasure.person_id, time.time() - since.timestamp())
+            clear, settled = erasure.clear_since, settled_at(erasure, self._token_life)
+            around = await self._around.look(erasure.person_id, max(clear, settled) if clear else None)
         # What operations holds itself, as often as the others are asked.
         await self._data.erase(erasure.person_id, erasure.tombstone)
         async with self._database.transaction() as session:
             now = await repository.find(session, erasure.id, lock=True)
             if now is None or now.person_id is None:
                 return
-            step = next_step(now, around, now=datetime.now(UTC), token_life=self._token_life)
+            if (now.dead_letters, now.clear_since) != (erasure.dead_letters, erasure.clear_since):
+                return  # another replica looked meanwhile, and its look counts
+            at = datetime.now(UTC)
+            step = next_step(now, around, now=at, token_life=self._token_life)
             if not now.final:
-                await repository.note_dead_letters(session, now.id, around.dead_letters)
+                await repository.note_dead_letters(session, now, around.dead_letters, at)
             if step is Step.REPEAT:
                 attempt = await repository.begin_final(session, now)
+                await repository.note_asked(session, now.id, at)
                 await self._outbox.add(session, _asking(now, attempt=attempt))
             elif step is Step.COMPLETE:
                 person = now.person_id
-                await repository.complete(session, now.id, datetime.now(UTC))
+                await repository.complete(session, now.id, at)
                 await self._data.forget_actor(session, person)
         log.info("an erasure is carried on", erasure=erasure.id, step=step.value)
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ import asyncpg
 
 from laundry.paths import stack_paths
 from laundry.stack import state
-from laundry_catalogue import audited
+from laundry_catalogue import SERVICES, Need, audited
 from laundry_servers.errors import LaundryError
 from laundry_service.audit.chain import Checker, Head, Row
 
@@ -25,6 +25,9 @@ SELECT number, previous, hash, record::text AS record, audit_shown(record) AS sh
 WHERE number > $1
 ORDER BY number LIMIT $2
 """
+REPLACEABLE = frozenset(each.name for each in SERVICES if Need.PROVIDER in each.needs)
+"""The services that an installation may be without: another identity provider than ours."""
+
 REPEATED = {"operations": ("by", "action", "queue", "fingerprint", "object")}
 COLUMNS = ("by", "action", "object")
 SEALED = """
@@ -73,25 +76,36 @@ class Wanted:
 
 
 def addresses(services: Iterable[str] | None) -> dict[str, str]:
-    """Return the databases to look at, by service. Raises LaundryError."""
+    """Return the databases to look at, by service: all that there are, unless some are named.
+
+    Raises:
+        LaundryError: one is missing that is named, or that no installation is without.
+    """
     chosen = list(services or audited())
     unknown = sorted(set(chosen) - set(audited()))
     if unknown:
         raise LaundryError(f"{', '.join(unknown)} keeps no audit. These do: {', '.join(audited())}.")
-    return databases(chosen)
+    return databases(chosen, spared=frozenset() if services else REPLACEABLE)
 
 
-def databases(services: Iterable[str]) -> dict[str, str]:
-    """Return the addresses of these services' databases. Raises LaundryError."""
+def databases(services: Iterable[str], *, spared: Collection[str] = ()) -> dict[str, str]:
+    """Return the addresses of these services' databases.
+
+    Args:
+        spared: those that may be missing.
+
+    Raises:
+        LaundryError: another one is.
+    """
     chosen, named = list(services), os.environ.get(VARIABLE)
     if not named:
         here: dict[str, str] = state.running_stack(stack_paths())["postgres_urls"]
-        if absent := [name for name in chosen if name not in here]:
+        if absent := [name for name in chosen if name not in here and name not in spared]:
             raise state.left_out(*absent)
-        return {name: here[name] for name in chosen}
+        return {name: here[name] for name in chosen if name in here}
     try:
         urls: dict[str, str] = json.loads(named)
-        return {name: urls[name] for name in chosen}
+        return {name: urls[name] for name in chosen if name in urls or name not in spared}
     except (ValueError, KeyError, TypeError) as error:
         raise LaundryError(
             f'{VARIABLE} is a JSON object, {{"<service>": "postgresql://..."}}, for {", ".join(chosen)}.'

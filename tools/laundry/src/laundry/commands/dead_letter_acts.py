@@ -34,6 +34,7 @@ from laundry_servers.errors import LaundryError
 class _Seen:
     """What is kept of a letter until a person confirms: not its body, which may be 64 KiB."""
 
+    queue: str
     fingerprint: str
     group: tuple[str, str, str, int]
 
@@ -149,7 +150,6 @@ def discard(
         console.print("Nothing was discarded.")
         raise typer.Exit(1)
     act = OperatorAction("discard", person(by), reason_text, run=str(uuid4()))
-    agreed = Selection(only=frozenset(seen.fingerprint for seen in found))
     tally = Tally()
 
     async def remove(broker: Broker, tally: Tally) -> None:
@@ -157,6 +157,8 @@ def discard(
             for name in queues:
                 if tally.done >= len(found):
                     break
+                # The same event may have died in another queue, where nobody was shown it.
+                agreed = Selection(only=frozenset(one.fingerprint for one in found if one.queue == name))
                 bounds = Bounds(scan, len(found))
                 await actions.remove(broker, name, agreed, bounds, tally, act=act, audit=audit)
 
@@ -172,7 +174,7 @@ def _preview(
 
     def note(letter: DeadLetter) -> None:
         group = (dead_queue(letter.queue), letter.reason, letter.error_class, letter.redriven)
-        found.append(_Seen(letter.fingerprint, group))
+        found.append(_Seen(letter.queue, letter.fingerprint, group))
 
     async def look(broker: Broker, tally: Tally) -> None:
         for name in queues:

@@ -37,7 +37,8 @@ def compose_env(
             raise LaundryError(f"--port is NAME=number with one of {known}; got {entry!r}.")
         ports[name] = int(number)
     env_file = environment.write(stack_paths(), ports=ports, cluster=cluster, observe=observe)
-    console.print(f"Wrote {env_file}. Start: docker compose --env-file {env_file} up --build --wait --detach")
+    start = f"docker compose --env-file {env_file} up --build --wait --detach"
+    console.print(f"Wrote {env_file}. Start: {start}", soft_wrap=True)
 
 
 def check_deploy(

@@ -14,9 +14,10 @@ from laundry.commands.audit_log import Entry, Wanted, addresses, entries
 from laundry.commands.history_options import AmqpUrl, EventHistory, ManagementUrl, Unhandled, run
 from laundry.commands.moments import moment
 from laundry.display import console, visible
-from laundry.history.effects import Effects
-from laundry.history.log import Happening
+from laundry.history.effects import Effects, effects_of
+from laundry.history.log import Happening, within
 from laundry.history.words import words
+from laundry_events.topology import PERSON_ERASED, PLAN
 from laundry_servers.errors import LaundryError
 
 MARKS = {
@@ -59,6 +60,8 @@ def history(
     history = EventHistory(amqp_url, management_url)
     from_, to = moment(since), moment(until)
     if thing is None:
+        for service in history.without:
+            console.print(f"The database of {service} is not named, so its queues are not looked at.")
         _tell_unhandled(run(_unhandled(history, from_, to)), as_json=as_json)
         return
     happenings, effects, acts = run(_about(history, thing, from_, to))
@@ -84,16 +87,19 @@ async def _about(
     history: EventHistory, thing: str, since: datetime | None, until: datetime | None
 ) -> tuple[list[Happening], Effects, list[Entry]]:
     async with history.log() as log:
-        happenings = await log.all(
-            lambda each: each.is_about(thing), since=since, until=until, about=_subject(thing)
-        )
+        # To the end: a reading after ``until`` is the effect of a photo from before.
+        happenings = await log.all(lambda each: each.is_about(thing), since=since, about=_subject(thing))
+        if not any(each.event.subject == thing != each.branch for each in happenings):
+            # Of a branch, whose id may look like a task's: then its tasks' events have other subjects.
+            happenings = await log.all(lambda each: each.is_about(thing), since=since)
     wanted = Wanted(since, until, object=thing)
     acts = [each for each in await entries(addresses(None)) if wanted.takes(each.record)]
-    return happenings, await history.effects(happenings), acts
+    effects = await effects_of([each.outline for each in happenings], history.places)
+    return [each for each in happenings if within(each, since, until)], effects, acts
 
 
 def _subject(thing: str) -> str | None:
-    """Return the thing if it is what all of its events are about; those of a branch are about its tasks."""
+    """Return the thing if it may be what its events are about; those of a branch are about its tasks."""
     try:
         UUID(thing)
     except ValueError:
@@ -112,8 +118,8 @@ def _tell_unhandled(found: Unhandled, *, as_json: bool) -> None:
         for each in found.of(queue):
             line = {
                 "at": _time(each.at),
-                "event": each.event.event_type,
-                "about": each.event.subject,
+                "event": each.event_type,
+                "about": each.subject,
                 "queue": queue,
                 "id": each.id,
             }
@@ -124,17 +130,35 @@ def _tell_unhandled(found: Unhandled, *, as_json: bool) -> None:
     waiting = {queue: number for queue, number in found.effects.waiting.items() if number}
     for queue, number in waiting.items():
         console.print(f"{queue}: {number:,} messages wait or are being handled; as many are not counted")
-    if not found.queues:
+    for queue, number in found.unsure.items():
         console.print(
-            f"[green]✓[/green] {len(found.happenings):,} events: each had its effect, or still will"
+            f"[yellow]{queue}: it cannot be told of {number:,} events: somebody else looks at its dead "
+            "letters, or there are too many. Ask again.[/yellow]"
         )
+    if not found.queues:
+        rest = "each other" if found.unsure else "each"
+        console.print(f"[green]✓[/green] {found.number:,} events: {rest} had its effect, or still will")
         return
     if not as_json:
         Console().print(table)
-    raise LaundryError(
-        "These had no effect. Is their queue bound (laundry topology verify)? Then: "
-        + "; ".join(f"laundry replay --unhandled --into {queue}" for queue in found.queues)
-    )
+    raise LaundryError(f"These had no effect. {_what_to_do(found.queues)}")
+
+
+def _what_to_do(queues: Sequence[str]) -> str:
+    """Say how what had no effect gets it."""
+    asked_again = [queue for queue in queues if PERSON_ERASED in PLAN.queue(queue).keys]
+    fed = [queue for queue in queues if queue not in asked_again]
+    said = ["Is their queue bound (laundry topology verify)?"]
+    if fed:
+        said.append("Then: " + "; ".join(f"laundry replay --unhandled --into {queue}" for queue in fed))
+    if asked_again:
+        # The history does not say whom a request for erasure was about.
+        services = ", ".join(PLAN.queue(queue).consumer for queue in asked_again)
+        said.append(
+            f"operations asks {services} again by itself, an hour after it asked last; "
+            "see: laundry people erasures"
+        )
+    return " ".join(said)
 
 
 def _of_event(happening: Happening, effects: Effects) -> dict[str, Any]:
@@ -148,7 +172,7 @@ def _of_event(happening: Happening, effects: Effects) -> dict[str, Any]:
         "source": happening.source,
         "id": happening.id,
         "trace": happening.headers.get("traceparent"),
-        "effects": effects.of(happening),
+        "effects": effects.of(happening.outline),
     }
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -14,8 +16,9 @@ from aio_pika.exceptions import AMQPError
 from laundry import management
 from laundry.commands import audit_log
 from laundry.history.doubts import Doubts
-from laundry.history.effects import RECENT, Effects, Places, effects_of
-from laundry.history.log import Happening, Log, opened
+from laundry.history.effects import JUDGED, Effects, Places, effects_of, is_judged
+from laundry.history.log import CLOCKS_APART, Log, Outline, by_time, opened, within
+from laundry.history.sieve import Sieve
 from laundry_catalogue import SERVICES, Need
 from laundry_dead_letters.actions import Bounds, Tally, look
 from laundry_dead_letters.broker import connected
@@ -67,8 +70,10 @@ class EventHistory:
             )
         self._amqp_urls = management.amqp_urls(amqp_url)
         self._broker = management.target(management_url)
-        self._databases = audit_log.databases(each.name for each in SERVICES if Need.DATABASE in each.needs)
-        self._plan = plan
+        services = [each.name for each in SERVICES if Need.DATABASE in each.needs]
+        self._databases = audit_log.databases(services, spared=audit_log.REPLACEABLE)
+        self.without = [each for each in services if each not in self._databases]
+        self.places = Places(self._databases, self._totals, self._dead_in, plan=plan)
 
     @asynccontextmanager
     async def log(self) -> AsyncIterator[Log]:
@@ -76,46 +81,51 @@ class EventHistory:
         async with opened(self._amqp_urls, self._databases["operations"]) as log:
             yield log
 
-    async def effects(self, happenings: Sequence[Happening]) -> Effects:
-        """Find out what became of events. Raises LaundryError."""
-        return await effects_of(
-            happenings, Places(self._databases, self._totals, self._dead_in, plan=self._plan)
-        )
-
     async def unhandled(self, log: Log, since: datetime | None, until: datetime | None) -> "Unhandled":
         """Find what never had its effect; what seems so is looked at again, as it may have been on its way.
+
+        It is read to the end, whatever ``until`` says: a reading may come after it, and tells of a photo from
+        before.
 
         Raises:
             LaundryError: the broker or a database does not answer.
         """
-        began = datetime.now(UTC)
-        found = await self._look(log, since, until)
-        doubts = Doubts(found.effects)
+        began, number, sieve = datetime.now(UTC), 0, Sieve(self.places)
+        since = max(since, began - JUDGED) if since else began - JUDGED
+        async for some in log.outlines(since=since):
+            number += sum(within(each, since, until) for each in some)
+            await sieve.take(some)
+        await sieve.sift()
+        left = by_time(sieve.left)
+        doubts = Doubts(await effects_of(left, self.places, sieve.answers))
         for pause_s in PAUSES_S:
             if not (places := doubts.places):
                 break
             await asyncio.sleep(pause_s)
-            # With what came since: answers, and what is waiting by now.
+            # With what was stored since, whenever it happened: answers, and what is waiting by now.
             ids = {id_ for _, id_ in places}
-            later = [
-                each for each in await log.all(lambda _: True, since=began - RECENT) if each.id not in ids
-            ]
-            doubtful = [each for each in found.happenings if each.id in ids]
-            doubts.look(await self.effects([*doubtful, *later]))
-        return Unhandled(found.happenings, doubts.settle())
-
-    async def _look(self, log: Log, since: datetime | None, until: datetime | None) -> "Unhandled":
-        happenings = await log.all(lambda _: True, since=since, until=until)
-        return Unhandled(happenings, await self.effects(happenings))
+            stored = log.outlines(stored_since=began - CLOCKS_APART)
+            later = [each async for some in stored for each in some if each.id not in ids]
+            doubtful = [each for each in left if each.id in ids]
+            doubts.look(await effects_of([*doubtful, *later], self.places, sieve.answers))
+        found = doubts.settle()
+        judged = [each for each in left if within(each, since, until)]
+        ids, plan = {each.id for each in judged}, self.places.plan
+        unsure = Counter(
+            queue
+            for (queue, id_), state in found.states.items()
+            if state == "unknown" and id_ in ids and is_judged(plan.queue(queue), self.places)
+        )
+        return Unhandled(number, judged, found, unsure)
 
     async def _totals(self) -> dict[str, int]:
-        living = [queue for queue in PLAN.queues if queue.kind == "quorum"]
-        names = [name for queue in living for name in (queue.name, *(name for name, _ in queue.retries))]
+        names = [name for queue in self.places.plan.queues if queue.dead for name in queue.limits]
         totals = await asyncio.to_thread(partial(management.queue_totals, self._broker, of=names))
         return {name: int(queue.get("messages", 0)) for name, queue in totals.items()}
 
-    async def _dead_in(self, queue: str) -> set[str]:
+    async def _dead_in(self, queue: str) -> tuple[set[str], int]:
         found: set[str] = set()
+        tally = Tally()
 
         def note(letter: DeadLetter) -> None:
             if letter.message_id:
@@ -123,27 +133,36 @@ class EventHistory:
 
         try:
             async with connected(self._amqp_urls) as broker:
-                await look(broker, queue, Selection(), Bounds(SCAN), Tally(), handle=note)
+                await look(broker, queue, Selection(), Bounds(SCAN), tally, handle=note)
         except DeadLetterError as error:
             raise LaundryError(str(error)) from error
-        return found
+        return found, tally.looked_at
 
 
+@dataclass(frozen=True)
 class Unhandled:
-    """Events with what became of them, where some may have had no effect."""
+    """What may have had no effect, and what became of it.
 
-    def __init__(self, happenings: Sequence[Happening], effects: Effects) -> None:
-        self.happenings = happenings
-        self.effects = effects
+    Attributes:
+        number: of all events that were looked at.
+        unsure: of how many events, by queue, it could not be told.
+    """
 
-    def of(self, queue: str) -> list[Happening]:
+    number: int
+    left: Sequence[Outline]
+    effects: Effects
+    unsure: Mapping[str, int]
+
+    def of(self, queue: str) -> list[Outline]:
         """Return what is unhandled in a queue, oldest first."""
-        return [each for each in self.happenings if (queue, each.id) in self.effects.unhandled]
+        unhandled = self.effects.unhandled
+        return [each for each in self.left if (queue, each.id) in unhandled]
 
     @property
     def queues(self) -> list[str]:
         """Return the queues that something is unhandled in."""
-        return sorted({queue for queue, _ in self.effects.unhandled})
+        ids = {each.id for each in self.left}
+        return sorted({queue for queue, id_ in self.effects.unhandled if id_ in ids})
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -32,14 +32,17 @@ class Doubts:
         """Take a later look at ``places``; of others it says nothing."""
         for place in self.places:
             state: State = again.states.get(place, "unknown")
+            self._first.states[place] = state
             if state == "unhandled":
                 self._seen[place] += 1
             elif place not in again.excused:
                 self._open.remove(place)
-                self._first.states[place] = state
 
     def settle(self) -> Effects:
         """Return the first look, with what the others told."""
         for place in self._open:
-            self._first.states[place] = "unhandled" if self._seen[place] >= SURE else "waits"
+            if self._seen[place] >= SURE:
+                self._first.states[place] = "unhandled"
+            elif self._first.states[place] == "unhandled":
+                self._first.states[place] = "waits"
         return self._first

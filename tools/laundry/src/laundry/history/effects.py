@@ -2,13 +2,13 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from laundry.commands.audit_log import connected
-from laundry.history.log import Happening
+from laundry.history.log import Outline
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_events.inbox import RETENTION
 from laundry_events.plan import Plan, Queue
@@ -18,13 +18,17 @@ State = Literal["done", "dead", "discarded", "recent", "waits", "unknown", "unha
 RECENT = timedelta(seconds=10)
 """How long an event may be between two places and be counted in neither."""
 
+JUDGED = RETENTION - timedelta(days=1)
+"""So far back inboxes surely tell what had its effect."""
+
 AT_ONCE = 5_000
 CLAIMED = "SELECT message_id FROM inbox WHERE consumer = $1 AND message_id = ANY($2)"
 HAS_OUTBOX = "SELECT to_regclass('outbox') IS NOT NULL"
 UNPUBLISHED = "SELECT event_id FROM outbox WHERE event_id = ANY($1)"
 DISCARDED = "SELECT queue, message_id FROM audit WHERE action = 'discard' AND message_id = ANY($1)"
 Totals = Callable[[], Awaitable[Mapping[str, int]]]
-DeadIn = Callable[[str], Awaitable[set[str]]]
+DeadIn = Callable[[str], Awaitable[tuple[set[str], int]]]
+Task = tuple[str, int]
 
 
 def claim_name(service: str, event_type: str) -> str:
@@ -38,19 +42,20 @@ class Effects:
 
     Attributes:
         waiting: how many messages each queue holds.
-        excused: what would be unhandled, if it were not for so many that wait.
+        excused: what would be unhandled, if it were not for so many that wait, or for dead letters that could
+            not be looked at.
     """
 
     states: dict[tuple[str, str], State] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
     excused: set[tuple[str, str]] = field(default_factory=set)
 
-    def of(self, happening: Happening, plan: Plan = PLAN) -> dict[str, State]:
+    def of(self, event: Outline, plan: Plan = PLAN) -> dict[str, State]:
         """Return what became of one event, by queue."""
         return {
-            queue.name: self.states[queue.name, happening.id]
-            for queue in plan.takers(happening.event.routing_key)
-            if (queue.name, happening.id) in self.states
+            queue.name: self.states[queue.name, event.id]
+            for queue in plan.takers(event.key)
+            if (queue.name, event.id) in self.states
         }
 
     @property
@@ -65,8 +70,8 @@ class Places:
 
     Attributes:
         databases: addresses by service.
-        totals: counts what each queue holds, at this moment.
-        dead_in: reads the ids of a queue's dead letters.
+        totals: counts what each queue holds at this moment, also in the hands of others.
+        dead_in: reads the ids of a queue's dead letters; returns them, and how many letters it looked at.
     """
 
     databases: Mapping[str, str]
@@ -75,8 +80,10 @@ class Places:
     plan: Plan = PLAN
 
 
-async def effects_of(happenings: Sequence[Happening], places: Places) -> Effects:
-    """Find out what became of events; ``happenings`` holds the answers to those that are answered.
+async def effects_of(
+    events: Sequence[Outline], places: Places, answers: Collection[Task] = frozenset()
+) -> Effects:
+    """Find out what became of events; ``events`` or ``answers`` hold the readings of photos that are read.
 
     First what waits is counted, then inboxes and dead letters are read: what moves on in between is found
     where it arrives. Which messages wait in a living queue is not looked at, as that would hold them up.
@@ -86,24 +93,25 @@ async def effects_of(happenings: Sequence[Happening], places: Places) -> Effects
     """
     found = Effects()
     totals = await places.totals()
-    meant: dict[str, list[Happening]] = defaultdict(list)
-    takers = {key: places.plan.takers(key) for key in {each.event.routing_key for each in happenings}}
-    for each in happenings:
-        for queue in takers[each.event.routing_key]:
-            meant[queue.name].append(each)
-    for name, mine in meant.items():
-        queue = places.plan.queue(name)
+    answered = {*answers, *(each.task for each in events if each.task and is_answer(each))}
+    for queue, mine in by_queue(events, places.plan):
         names = [queue.name, *(name for name, _ in queue.retries)]
         if _answers(queue):
             # An answer that has not reached the history yet.
-            names += [name for each in places.plan.queues if each.every for name in each.limits if each.dead]
+            names += [
+                name
+                for each in places.plan.queues
+                if each.every
+                for name in each.limits
+                if each.dead and name != each.dead
+            ]
         found.waiting[queue.name] = sum(totals.get(name, 0) for name in names)
-        if queue.consumer not in places.databases and not _answers(queue):
+        if not is_judged(queue, places):
             found.states |= {(queue.name, each.id): "unknown" for each in mine}
             continue
-        done = await _done(queue, mine, happenings, places)
+        done = await done_in(queue, mine, places, answered)
         left = [each for each in mine if each.id not in done]
-        dead = await places.dead_in(queue.name) if left else set()
+        dead, looked_at = await places.dead_in(queue.name) if left else (set(), 0)
         discarded = await _discarded(queue, left, places) if left else set()
         unpublished = await _unpublished(left, places) if left else set()
         found.states |= {(queue.name, each): "done" for each in done}
@@ -117,21 +125,45 @@ async def effects_of(happenings: Sequence[Happening], places: Places) -> Effects
                 unpublished=each.id in unpublished,
             )
         _let_wait(found, queue, left)
+        if left and looked_at < totals.get(queue.dead or "", 0):
+            _leave_unknown(found, queue, left)
     return found
 
 
-def _state(happening: Happening, now: datetime, *, dead: bool, discarded: bool, unpublished: bool) -> State:
+def by_queue(events: Iterable[Outline], plan: Plan) -> list[tuple[Queue, list[Outline]]]:
+    """Return the queues that events are for, each with its own, in their order."""
+    meant: dict[str, list[Outline]] = {}
+    takers: dict[str, Sequence[Queue]] = {}
+    for each in events:
+        if each.key not in takers:
+            takers[each.key] = plan.takers(each.key)
+        for queue in takers[each.key]:
+            meant.setdefault(queue.name, []).append(each)
+    return [(plan.queue(name), mine) for name, mine in meant.items()]
+
+
+def is_judged(queue: Queue, places: Places) -> bool:
+    """Whether it can be told which events of a queue had their effect."""
+    return queue.consumer in places.databases or _answers(queue)
+
+
+def is_answer(event: Outline) -> bool:
+    """Whether an event is the effect that another was to have."""
+    return event.event_type == TaskRead.event_type
+
+
+def _state(event: Outline, now: datetime, *, dead: bool, discarded: bool, unpublished: bool) -> State:
     if unpublished:
         return "waits"
     if dead or discarded:
         return "dead" if dead else "discarded"
-    age = now - (happening.at or now)
-    if age > RETENTION - timedelta(days=1):
-        return "unknown"  # older than what inboxes keep
+    age = now - (event.at or now)
+    if age > JUDGED:
+        return "unknown"
     return "recent" if age < RECENT else "unhandled"
 
 
-def _let_wait(found: Effects, queue: Queue, left: Iterable[Happening]) -> None:
+def _let_wait(found: Effects, queue: Queue, left: Iterable[Outline]) -> None:
     """As many of the newest may be among those that the queue holds."""
     open_ = [each.id for each in left if found.states[queue.name, each.id] in ("unhandled", "recent")]
     for id_ in open_[::-1][: found.waiting[queue.name]]:
@@ -140,14 +172,27 @@ def _let_wait(found: Effects, queue: Queue, left: Iterable[Happening]) -> None:
         found.states[queue.name, id_] = "waits"
 
 
-async def _done(
-    queue: Queue, mine: Sequence[Happening], happenings: Sequence[Happening], places: Places
+def _leave_unknown(found: Effects, queue: Queue, left: Iterable[Outline]) -> None:
+    """What is in the hands of somebody who looks at dead letters may be any of them."""
+    for each in left:
+        if found.states[queue.name, each.id] == "unhandled":
+            found.excused.add((queue.name, each.id))
+            found.states[queue.name, each.id] = "unknown"
+
+
+async def done_in(
+    queue: Queue, mine: Sequence[Outline], places: Places, answered: Collection[Task]
 ) -> set[str]:
+    """Return the ids of those events that had their effect in a queue.
+
+    Raises:
+        LaundryError: its consumer's database does not answer.
+    """
     if _answers(queue):
-        return _answered(mine, happenings)
+        return {each.id for each in mine if each.task in answered}
     ids: dict[str, list[str]] = defaultdict(list)
     for each in mine:
-        ids[claim_name(queue.consumer, each.event.event_type)].append(each.id)
+        ids[claim_name(queue.consumer, each.event_type)].append(each.id)
     done: set[str] = set()
     async with connected(queue.consumer, places.databases[queue.consumer]) as connection:
         for name, some in ids.items():
@@ -162,20 +207,7 @@ def _answers(queue: Queue) -> bool:
     return queue.keys == (TaskSubmitted.routing_key,)
 
 
-def _answered(mine: Sequence[Happening], happenings: Sequence[Happening]) -> set[str]:
-    answers = {
-        (each.event.task_id, each.event.task_version)
-        for each in happenings
-        if isinstance(each.event, TaskRead)
-    }
-    return {
-        each.id
-        for each in mine
-        if isinstance(each.event, TaskSubmitted) and (each.event.task_id, each.event.task_version) in answers
-    }
-
-
-async def _unpublished(left: Sequence[Happening], places: Places) -> set[str]:
+async def _unpublished(left: Sequence[Outline], places: Places) -> set[str]:
     """Find those that are still in an outbox: the history took its copy, and a full queue did not."""
     ids, found = [each.id for each in left], set()
     for service, url in places.databases.items():
@@ -185,7 +217,7 @@ async def _unpublished(left: Sequence[Happening], places: Places) -> set[str]:
     return found
 
 
-async def _discarded(queue: Queue, left: Sequence[Happening], places: Places) -> set[str]:
+async def _discarded(queue: Queue, left: Sequence[Outline], places: Places) -> set[str]:
     async with connected("operations", places.databases["operations"]) as connection:
         rows = await connection.fetch(DISCARDED, [each.id for each in left])
     return {row["message_id"] for row in rows if row["queue"] == queue.name}

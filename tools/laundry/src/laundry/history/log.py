@@ -1,10 +1,10 @@
 """Reads the history: each event once, with the names of people as far as they are known."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -14,7 +14,7 @@ from laundry.commands.audit_log import connected
 from laundry_events.envelope import decode_any, read_meta
 from laundry_events.errors import PermanentError
 from laundry_events.event import Event, people_in, with_people
-from laundry_events.events import EVENTS
+from laundry_events.events import EVENTS, TaskRead, TaskSubmitted
 from laundry_events.headers import ATTRIBUTE
 from laundry_events.stream_reader import read_stream
 from laundry_events.topology import HISTORY
@@ -23,7 +23,36 @@ from laundry_servers.errors import LaundryError
 BY_TYPE = {event.event_type: event for event in EVENTS}
 TIMEOUT_S = 10.0
 AT_ONCE = 500
-WHO = "SELECT pseudonym, coalesce(person_id, tombstone) AS who FROM history_people WHERE pseudonym = ANY($1)"
+REMEMBERED = 200_000
+"""So many ids are remembered. What repeats an event soon is a relay; what does later, an inbox stops."""
+
+CLOCKS_APART = timedelta(minutes=1)
+"""The broker says when it stored an event, its service when it happened, and this machine what time it is."""
+
+# Who is to be forgotten is named by the tombstone from the request on: what is told later brings nobody back.
+WHO = """
+SELECT pseudonym, coalesce(erasures.tombstone, people.person_id, people.tombstone) AS who
+FROM history_people AS people
+LEFT JOIN erasures ON erasures.person_id = people.person_id AND erasures.completed_at IS NULL
+WHERE pseudonym = ANY($1)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is kept of an event while it is judged: not its body, as there may be millions.
+
+    Attributes:
+        key: its routing key.
+        task: of a photo or its reading, the task and its version.
+    """
+
+    id: str
+    key: str
+    event_type: str
+    at: datetime | None
+    subject: str
+    task: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,9 +70,22 @@ class Happening:
     source: str
     headers: dict[str, str]
 
+    @property
+    def outline(self) -> Outline:
+        """What of it tells whether it had its effect."""
+        event = self.event
+        task = (event.task_id, event.task_version) if isinstance(event, TaskSubmitted | TaskRead) else None
+        return Outline(self.id, event.routing_key, event.event_type, self.at, event.subject, task)
+
     def is_about(self, thing: str) -> bool:
         """Whether it is about a task, a branch or a piece of equipment, by its id."""
-        return thing in (self.event.subject, getattr(self.event, "branch_id", None))
+        return thing in (self.event.subject, self.branch)
+
+    @property
+    def branch(self) -> str | None:
+        """The branch that it is of, if it is of one."""
+        branch: str | None = getattr(self.event, "branch_id", None)
+        return branch
 
 
 class Names:
@@ -52,18 +94,35 @@ class Names:
     def __init__(self, connection: Any) -> None:
         """Look them up in the database of operations."""
         self._connection = connection
-        self._known: dict[str, str] = {}
 
     async def restored(self, happenings: Sequence[Happening]) -> list[Happening]:
-        """Return the event with the people who it names."""
+        """Return events with the people whom they name at this moment: nothing is remembered for later."""
         meant: set[str] = set().union(*(people_in(each.event) for each in happenings))
-        if missing := meant - self._known.keys():
-            found = await self._connection.fetch(WHO, list(missing))
-            self._known |= {row["pseudonym"]: row["who"] for row in found if row["who"]}
-        return [replace(each, event=with_people(each.event, self._name)) for each in happenings]
+        found = await self._connection.fetch(WHO, list(meant)) if meant else []
+        known: dict[str, str] = {row["pseudonym"]: row["who"] for row in found if row["who"]}
 
-    def _name(self, pseudonym: str) -> str:
-        return self._known.get(pseudonym, pseudonym)
+        def name(pseudonym: str) -> str:
+            return known.get(pseudonym, pseudonym)
+
+        return [replace(each, event=with_people(each.event, name)) for each in happenings]
+
+
+class Seen:
+    """The ids of what was told lately."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        """Forget the oldest where there are more."""
+        self._most = most
+        self._ids: dict[str, None] = {}
+
+    def is_new(self, id_: str) -> bool:
+        """Whether an id comes for the first time; the next time it does not."""
+        if id_ in self._ids:
+            return False
+        self._ids[id_] = None
+        if len(self._ids) > self._most:
+            del self._ids[next(iter(self._ids))]
+        return True
 
 
 class Log:
@@ -80,49 +139,88 @@ class Log:
         since: datetime | None = None,
         until: datetime | None = None,
         about: str | None = None,
+        stored_since: datetime | None = None,
     ) -> AsyncIterator[list[Happening]]:
         """Yield what is wanted, some at a time in the order in which it was kept, each event once.
 
         Args:
+            since: what happened from then on.
             about: the subject of everything that is wanted, if it has one: the broker then skips most else.
+            stored_since: what was stored from then on, whenever it happened.
 
         Raises:
             LaundryError: the broker or the database does not answer.
         """
-        seen: set[str] = set()
         some: list[Happening] = []
-        try:
-            async with self.connection.channel(publisher_confirms=False) as channel:
-                async for message in read_stream(channel, HISTORY, since=since, about=about):
-                    happening = _happening(message)
-                    if happening is None or happening.id in seen or not _within(happening, since, until):
-                        continue
-                    # By its id: a relay, a redrive or a replay may have published it more than once.
-                    seen.add(happening.id)
-                    if wanted(happening):
-                        some.append(happening)
-                    if len(some) >= AT_ONCE:
-                        yield await self._names.restored(some)
-                        some = []
-        except (AMQPError, OSError, TimeoutError) as error:
-            raise LaundryError(f"The history cannot be read: {type(error).__name__} {error}") from error
+        async with aclosing(self._each(wanted, since, until, about, stored_since)) as found:
+            async for each in found:
+                some.append(each)
+                if len(some) >= AT_ONCE:
+                    yield await self._names.restored(some)
+                    some = []
         if some:
             yield await self._names.restored(some)
 
+    async def outlines(
+        self, *, since: datetime | None = None, stored_since: datetime | None = None
+    ) -> AsyncIterator[list[Outline]]:
+        """Yield the outlines of all events, some at a time. Arguments and errors are those of ``read``."""
+        some: list[Outline] = []
+        async with aclosing(self._each(lambda _: True, since, None, None, stored_since)) as found:
+            async for each in found:
+                some.append(each.outline)
+                if len(some) >= AT_ONCE:
+                    yield some
+                    some = []
+        yield some
+
+    async def _each(
+        self,
+        wanted: Callable[[Happening], bool],
+        since: datetime | None,
+        until: datetime | None,
+        about: str | None,
+        stored_since: datetime | None,
+    ) -> AsyncGenerator[Happening, None]:
+        seen = Seen()
+        if stored_since is None and since is not None:
+            stored_since = since - CLOCKS_APART
+        try:
+            async with self.connection.channel(publisher_confirms=False) as channel:
+                async for message in read_stream(channel, HISTORY, since=stored_since, about=about):
+                    happening = _happening(message)
+                    if happening is None or not within(happening, since, until) or not wanted(happening):
+                        continue
+                    # By its id: a relay, a redrive or a replay may have published it more than once.
+                    if seen.is_new(happening.id):
+                        yield happening
+        except (AMQPError, OSError, TimeoutError) as error:
+            raise LaundryError(f"The history cannot be read: {type(error).__name__} {error}") from error
+
     async def all(self, wanted: Callable[[Happening], bool], **bounds: Any) -> list[Happening]:
         """Return everything that is wanted, by time. Arguments and errors are those of ``read``."""
-        found = [each async for some in self.read(wanted, **bounds) for each in some]
-        # Events close in time may be stored in any order. Those without a time stay behind the one before.
-        last: datetime | None = None
-        keys = []
-        for number, each in enumerate(found):
-            last = each.at or last
-            keys.append((last.timestamp() if last else 0.0, number))
-        return [each for _, each in sorted(zip(keys, found, strict=True), key=lambda pair: pair[0])]
+        return by_time([each async for some in self.read(wanted, **bounds) for each in some])
 
 
-def _within(happening: Happening, since: datetime | None, until: datetime | None) -> bool:
-    at = happening.at
+E = TypeVar("E", Happening, Outline)
+
+
+def by_time(found: Iterable[E]) -> list[E]:
+    """Sort events: those close in time may be stored in any order.
+
+    Those without a time stay behind the one before.
+    """
+    last: datetime | None = None
+    keyed = []
+    for number, each in enumerate(found):
+        last = each.at or last
+        keyed.append((last.timestamp() if last else 0.0, number, each))
+    return [each for _, _, each in sorted(keyed, key=lambda key: key[:2])]
+
+
+def within(found: Happening | Outline, since: datetime | None, until: datetime | None) -> bool:
+    """Whether an event happened from ``since`` on and before ``until``."""
+    at = found.at
     return at is None or ((since is None or at >= since) and (until is None or at < until))
 
 
