@@ -37,6 +37,7 @@ MADE = {
     "docs/api/events.asyncapi.json",
     "docs/operations/installing.md",
     f"docs/api/{NAME}.openapi.json",
+    "services/web/README.md",
 }
 """What ``make contracts`` writes."""
 SCHEMA = "libs/events/src/laundry_events/schemas/EquipmentRetired.v1.json"

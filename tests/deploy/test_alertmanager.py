@@ -187,16 +187,19 @@ def test_what_does_not_follow_from_an_alert_is_not_silenced_by_it(
 ) -> None:
     apart = " ".join([name, *cause.values(), "beside", *others])
 
-    def say(alerts: dict[str, Labels]) -> None:
-        common = {"namespace": "laundry", "test": apart}
+    def say(alerts: dict[str, Labels], namespace: str = "laundry") -> None:
+        common = {"namespace": namespace, "test": apart}
         told = [{"labels": {**common, **labels, "alertname": alert}} for alert, labels in alerts.items()]
         alertmanager.post("/api/v2/alerts", json=told).raise_for_status()
 
     say({name: cause})
-    until(lambda: name in inhibited(alertmanager, apart))
+    # Alerts are taken in turn: where this one is silenced, what the first silences would be, too.
+    say({"LaundryBrokerBlocked": {}, "LaundryOutboxStands": {}}, "elsewhere")
+    until(lambda: inhibited(alertmanager, apart).get("LaundryOutboxStands"))
     say(others)
-    until(lambda: inhibited(alertmanager, apart).keys() == {name, *others})
-    assert not any(inhibited(alertmanager, apart).values())
+    until(lambda: others.keys() <= inhibited(alertmanager, apart).keys())
+    silenced = {alert for alert, waits in inhibited(alertmanager, apart).items() if waits}
+    assert silenced == {"LaundryOutboxStands"}
 
 
 def expected(ringing: set[str]) -> dict[str, bool]:

@@ -56,6 +56,8 @@ def test_whoever_is_called_is_missed_by_name() -> None:
 
 @pytest.mark.servers
 def test_the_broker_tells_what_the_alerts_on_it_ask_for(rabbitmq: BrokerAddress) -> None:
+    if not rabbitmq.prometheus_urls:
+        pytest.skip("the broker that is given here has no address of its metrics")
     told = "".join(httpx.get(url, timeout=30).text for url in rabbitmq.prometheus_urls)
     for rule in ALERTS:
         for name in re.findall(r"\brabbitmq_[a-z_]+", rule["expr"]):

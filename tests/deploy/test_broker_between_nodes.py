@@ -27,9 +27,9 @@ Call = fun(Name) ->
     {ok, {_, Port}} = ssl:sockname(Listening),
     spawn(fun() ->
         {ok, Taken} = ssl:transport_accept(Listening),
-        ssl:handshake(Taken, Server, 5000)
+        ssl:handshake(Taken, Server, 60000)
     end),
-    Said = ssl:connect({127, 0, 0, 1}, Port, Client ++ [{server_name_indication, Name}], 5000),
+    Said = ssl:connect({127, 0, 0, 1}, Port, Client ++ [{server_name_indication, Name}], 60000),
     io:format("~s ~s~n", [Name, element(1, Said)])
 end,
 lists:foreach(Call, Names),
@@ -60,6 +60,6 @@ def test_a_node_takes_another_by_each_name_that_it_calls_it_by(
         environment={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"},
         folders=[tmp_path],
     )
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     said = dict(line.split() for line in ran.stdout.splitlines() if line.startswith(tuple(called)))
     assert said == {name: "error" if name == "elsewhere" else "ok" for name in called}, ran.stderr

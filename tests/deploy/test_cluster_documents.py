@@ -1,14 +1,18 @@
 """What checklists and runbooks tell to do in a cluster can be done there."""
 
+import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from laundry.deploy import chart, tools
+from laundry.deploy.objects import parsed
 from laundry.paths import PROJECT
 from monitoring.telemetry import Telemetry
 from tests.deploy.test_chart import rendered
-from tests.deploy.test_chart_options import own_servers
+from tests.deploy.test_chart_options import environment, own_servers, pods
 
 FOLDER = PROJECT / "docs" / "operations"
 API = PROJECT / "docs" / "api"
@@ -73,6 +77,52 @@ def test_a_restore_starts_the_readers_again_that_the_manifests_do_not_count() ->
         for name in uncounted:
             for command in commands:
                 assert command.format(name) in text
+
+
+def test_the_smallest_values_of_the_readme_are_enough(tmp_path: Path) -> None:
+    helm = tools.helm(fetch=False)
+    if helm is None:
+        pytest.skip("helm is not installed; `laundry check-deploy --fetch` puts it into the cache folder")
+    [values] = [
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", chart.README.read_text(), re.DOTALL)
+        if "publicUrl" in block
+    ]
+    values = re.sub(r"<[^>]*>", "WJpRb5197bu9KzgKUEmN1O5GkUa0blbXwHLivxp7YOs=", values)
+    file = tmp_path / "your-values.yaml"
+    file.write_text(values)
+    done = helm.run(["template", "laundry", str(chart.CHART), "--values", str(file)])
+    assert done.returncode == 0, done.stderr
+    assert {"RabbitmqCluster", "Ingress", "Deployment"} <= {each["kind"] for each in parsed(done.stdout)}
+    # None of it is there for nothing.
+    for line in ("publicUrl", "bucket", "publicKeys", "ingressNamespaceLabels"):
+        file.write_text("".join(each for each in values.splitlines(keepends=True) if line not in each))
+        assert helm.run(["template", "laundry", str(chart.CHART), "--values", str(file)]).returncode != 0, (
+            line
+        )
+
+
+@pytest.mark.parametrize("provider", ["keycloak", "entra", "google", "kakao"])
+def test_the_values_of_the_guides_to_sign_in_are_taken(provider: str, tmp_path: Path) -> None:
+    text = (PROJECT / "docs" / "how-to" / f"sign-in-with-{provider}.md").read_text()
+    [values] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    file = tmp_path / "sign-in.yaml"
+    file.write_text(values)
+    given = environment(pods(own_servers("--values", str(file)))["laundry-helper"])
+    if provider == "kakao":
+        [issuer] = json.loads(given["LAUNDRY_TRUSTED_ISSUERS"])
+        assert [{name: value for name, value in issuer.items() if value is not None}] == json.loads(
+            json_of(text)
+        )
+    else:
+        assert given["LAUNDRY_JWT_ISSUER"] in text
+        assert json.loads(given["LAUNDRY_JWT_MAPPING"]) == json.loads(json_of(text))
+
+
+def json_of(guide: str) -> str:
+    """The one block of JSON in a guide."""
+    [block] = re.findall(r"```json\n(.*?)```", guide, re.DOTALL)
+    return str(block)
 
 
 def test_an_upgrade_in_the_documents_names_values_that_the_chart_takes() -> None:

@@ -55,7 +55,7 @@ def test_the_object_store_knows_its_one_pair_of_keys(secrets: Path, tmp_path: Pa
     )
     store.spawn()
     try:
-        store.wait_ready(time.monotonic() + 20)
+        store.wait_ready(time.monotonic() + 60)
         for secret, refused in ((values["S3_SECRET_KEY"], False), ("0" * 40, True)):
             client = boto3.client(
                 "s3",
@@ -63,7 +63,7 @@ def test_the_object_store_knows_its_one_pair_of_keys(secrets: Path, tmp_path: Pa
                 aws_access_key_id=values["S3_ACCESS_KEY"],
                 aws_secret_access_key=secret,
                 region_name="us-east-1",
-                config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10),
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=60),
             )
             if refused:
                 with pytest.raises(ClientError):
@@ -88,7 +88,7 @@ def test_the_broker_gets_its_cookie_as_its_own_file_and_the_secret_that_it_tells
     done = subprocess.run(
         entrypoint("rabbitmq", secrets),
         env={"PATH": f"{programs}:{os.environ['PATH']}"},
-        capture_output=True, text=True, timeout=10, check=True,
+        capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     values = environment.read_env(tmp_path / "compose.env")
     assert done.stdout.splitlines() == [

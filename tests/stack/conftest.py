@@ -117,4 +117,5 @@ async def services(stack: dict[str, Any]) -> AsyncIterator[Services]:
 @pytest.fixture
 def story(services: Services, people: People, stack_folder: Path) -> Story:
     """A branch of its own with a helper, an owner, a washer and two customers."""
-    return Story(services, people, StackPaths(stack_folder), lambda text: None)
+    # Other tests may have both cores.
+    return Story(services, people, StackPaths(stack_folder), lambda text: None, patience_s=60)

@@ -4,17 +4,21 @@ import asyncio
 import io
 import json
 import secrets
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from PIL import Image
 
+from helper.settings import Settings as HelperSettings
 from laundry.demo.client import People, Services, until
 from laundry_events.topology import HISTORY, PLAN
 from laundry_servers.addresses import ObjectStoreAddress
 from laundry_testing.traces import in_bucket, in_database, in_files, in_queues, in_stream
+from operations.settings import Settings as OperationsSettings
 from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
@@ -43,6 +47,32 @@ async def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest_asyncio.fixture
+async def hurry(stack: dict[str, Any], stack_folder: Path) -> AsyncIterator[None]:
+    """Erase and delete at once; the stack is as before for other tests."""
+
+    async def wait(token_life: float, check: float, photos: float) -> None:
+        for process, settings in (
+            ("operations", {"ERASURE_TOKEN_LIFE_S": token_life, "ERASURE_CHECK_S": check}),
+            ("helper", {"PHOTO_RETENTION_EVERY_S": photos}),
+        ):
+            pairs = (f"LAUNDRY_{name}={value}" for name, value in settings.items())
+            given = [word for pair in pairs for word in ("--set", pair)]
+            await run(stack_folder, "restart", process, *given)
+
+    try:
+        await wait(1, 0.5, 0.5)
+        yield
+    finally:
+        fields, photos = OperationsSettings.model_fields, HelperSettings.model_fields
+        await wait(
+            fields["erasure_token_life_s"].default,
+            fields["erasure_check_s"].default,
+            photos["photo_retention_every_s"].default,
+        )
+
+
+@pytest.mark.usefixtures("hurry")
 async def test_a_person_is_found_in_no_table_object_queue_and_log_after_erasure(
     stack: dict[str, Any], stack_folder: Path, services: Services, people: People
 ) -> None:
@@ -56,10 +86,6 @@ async def test_a_person_is_found_in_no_table_object_queue_and_log_after_erasure(
     customer = people.person("customer", who)
     operator = people.person("operator", who)
     washer = people.person("device", f"washer-{mark[:4]}", branch)
-
-    hurry = ("--set", "LAUNDRY_ERASURE_TOKEN_LIFE_S=1", "--set", "LAUNDRY_ERASURE_CHECK_S=0.5")
-    await run(stack_folder, "restart", "operations", *hurry)
-    await run(stack_folder, "restart", "helper", "--set", "LAUNDRY_PHOTO_RETENTION_EVERY_S=0.5")
 
     # A day of theirs.
     tasks = []

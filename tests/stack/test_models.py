@@ -118,7 +118,9 @@ async def kill_mlops_in_a_run(story: Learning, folder: Path) -> tuple[str, list[
     async def ask(path: str) -> Any:
         return await story.services.json("GET", "mlops", path, who=story.operator)
 
-    for _ in range(TRIES):
+    for number in range(TRIES):
+        # Features already extracted, or photos already learnt, would be no work.
+        await teach(story, drawn(4, first=100 + 4 * number))
         run = await story.services.json(
             "POST", "mlops", "/training-runs", who=story.operator, json={"kind": "refit"}
         )
@@ -144,8 +146,6 @@ async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_go
     services: Services, people: People, stack_folder: Path
 ) -> None:
     story = learning(services, people, stack_folder)
-    # Other photos than above: features already extracted, or already learnt, would be no work.
-    await teach(story, drawn(4, first=4))
     run_id, jobs = await kill_mlops_in_a_run(story, stack_folder)
 
     async def ended() -> Any:

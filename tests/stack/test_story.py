@@ -72,7 +72,7 @@ async def test_a_sensor_that_flaps_rings_the_phone_once(story: Story, people: Pe
         pushes = await story.services.pushes(phone)
         return [push for push in pushes if "last" in push["data"]["equipment_ids"].split(",")]
 
-    (push, *_), _ = await until(told_of_both, within_s=15, what="the push of the last fault")
+    (push, *_), _ = await until(told_of_both, within_s=story.patience_s, what="the push of the last fault")
     assert push["data"]["faults"] == "2"
 
 

@@ -64,7 +64,7 @@ async def test_a_washer_reports_by_mqtt_over_tls_and_the_owners_phone_rings(
         body = json.dumps({"samples": [failing(washer, story.branch)]})
         await connection.publish(f"telemetry/{washer.name}", body, qos=1, timeout=10)
     phone = story.phone_of(story.owner)
-    (push, *_), _ = await until(lambda: story.services.pushes(phone), within_s=15, what="the push")
+    (push, *_), _ = await until(lambda: story.services.pushes(phone), within_s=60, what="the push")
     assert "E21" in push["title"] + push["body"]
 
 

@@ -90,9 +90,17 @@ async def chromium(engines: Engines) -> Engine:
 class OpenPage:
     """Opens pages, each in a browser context of its own, with somebody signed in."""
 
-    def __init__(self, engine: Engine, site: Site, provider: FakeProvider, stack: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        site: Site,
+        services: FakeServices,
+        provider: FakeProvider,
+        stack: AsyncExitStack,
+    ) -> None:
         self._engine = engine
         self._site = site
+        self._services = services
         self._sealer = Sealer(KEYS)
         self._stack = stack
         self.provider = provider
@@ -146,12 +154,25 @@ class OpenPage:
         address = path if person is None else self.signed_in(path, person)
         await page.goto(address)
         try:
-            await expect(page.locator("#content")).to_have_count(1, timeout=PATIENCE_MS / 4)
+            await expect(page.locator("main")).to_have_count(1, timeout=PATIENCE_MS)
         except AssertionError:
             # The machine's network changed (a bridge came or went), which breaks off loading everywhere.
             await page.reload()
+            # Tests count what a page asks for as it opens.
+            self._services.requests.clear()
             await page.goto(address)
         return page
+
+    async def cut_off(self, page: Page) -> None:
+        """Take the signal away."""
+        # Both: requests of a page that a worker controls may slip through a driver's emulation.
+        await self.cable.pull()
+        await page.context.set_offline(True)
+
+    async def connect(self, page: Page) -> None:
+        """Give it back."""
+        await self.cable.plug()
+        await page.context.set_offline(False)
 
     async def tell(self) -> None:
         """Print what each page shows and what happened on it, for who reads why a test failed."""
@@ -191,7 +212,7 @@ async def open_page(
         )
 
     async with served(make) as site, AsyncExitStack() as stack:
-        opener = OpenPage(engine, site, provider, stack)
+        opener = OpenPage(engine, site, services, provider, stack)
         yield opener
         if request.node.stash[FAILED]:
             await opener.tell()

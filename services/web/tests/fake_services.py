@@ -147,7 +147,7 @@ class FakeServices(FakeTasks):
             accept_language: Annotated[str, Header()] = "ko",
         ) -> AsyncIterator[ServerSentEvent]:
             async for event in self.events("notifications", "notification"):
-                if "id" in event.data:
+                if event.data and "id" in event.data:
                     event.data = in_language(event.data, accept_language)
                 yield event
 

@@ -51,7 +51,10 @@ class FakeStreams:
             yield ServerSentEvent(event="ready", data={})
             while True:
                 item = asyncio.ensure_future(queue.get())
-                await asyncio.wait({item, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                while not item.done() and not stopping.done():
+                    await asyncio.wait({item, stopping}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+                    # Pages give up a stream that says nothing, and one in a hurry soon.
+                    yield ServerSentEvent(comment="keep-alive")
                 if not item.done():
                     item.cancel()
                     return

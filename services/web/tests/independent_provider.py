@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -19,7 +19,7 @@ from laundry_servers.ports import free_port
 
 FOLDER = Path(__file__).with_name("provider")
 ROOT = Path(__file__).parents[3]
-INSTALL_S, START_S, STOP_S = 120, 30, 10
+INSTALL_S, START_S, STOP_S = 120, 60, 60
 CLIENT, SECRET = "laundry-pages", "a secret that only this test knows"
 AUDIENCE = "smart-fitness-laundry"
 
@@ -35,17 +35,23 @@ def _node() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (FOLDER / "node_modules" / ".package-lock.json").exists():
             command = [*tool, "npm", "ci", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--silent"]
-            made = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+            try:
+                made = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+            except subprocess.TimeoutExpired:
+                _missing(f"npm does not fetch oidc-provider within {INSTALL_S} s")
             if made.returncode:
                 _missing(f"npm cannot fetch oidc-provider: {made.stderr.strip()[-300:]}")
     asked = [*tool, "node", "-p", "process.execPath"]
-    found = subprocess.run(asked, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    except subprocess.TimeoutExpired:
+        _missing(f"there is no node within {INSTALL_S} s")
     if found.returncode:
         _missing(f"there is no node: {found.stderr.strip()[-300:]}")
     return Path(found.stdout.strip())
 
 
-def _missing(what: str) -> None:
+def _missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)

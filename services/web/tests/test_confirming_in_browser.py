@@ -48,7 +48,7 @@ async def test_what_was_confirmed_is_taken_back_within_its_time(
     open_page: OpenPage, services: FakeServices
 ) -> None:
     task = services.add_task("read", labels=[("shirt", 0.93)])
-    page = await open_page("/owner", role="owner", locale="en-US")
+    page = await open_page("/owner", role="owner", locale="en-US", script=PATIENT)
     await page.get_by_role("button", name="Yes, shirt").click()
     undo = page.get_by_role("button", name="Undo: shirt")
     await expect(undo).to_contain_text(" s")
@@ -162,7 +162,8 @@ async def test_all_is_done_by_keys_also_on_a_korean_keyboard_and_they_can_be_tur
 ) -> None:
     one = services.add_task("read", labels=[("shirt", 0.93)], minutes_ago=9)
     other = services.add_task("read", labels=[("hat", 0.9)], minutes_ago=3)
-    page = await open_page("/owner", role="owner", desktop=True)
+    longer = "localStorage.setItem('laundry.undo-s', '30');"
+    page = await open_page("/owner", role="owner", desktop=True, script=longer)
     card = page.locator(".confirm-card")
     await expect(card).to_have_attribute("data-id", one["id"])
     await press(page, "KeyJ", "ㅓ")

@@ -36,7 +36,7 @@ async def test_an_owner_takes_care_of_a_fault_and_sees_who_else_does(
     services.faults.change(services, others["id"], escalation=1, handling="escalated")
     other = rows.filter(has_text="washer-4")
     await expect(other).to_contain_text("so the next person was told")
-    taken = {"handling": "acknowledged", "acknowledged_by": "kim", "acknowledged_at": services.at(5)}
+    taken = {"handling": "acknowledged", "acknowledged_by": "kim", "acknowledged_at": services.at(5.2)}
     services.faults.change(services, others["id"], **taken)
     await expect(other).to_contain_text("kim is taking care of it5 min. ago")
     # Taken is taken: no banner asks for it any more.

@@ -67,7 +67,7 @@ async def test_photos_wait_offline_survive_a_restart_and_are_sent_once(
     page = await open_page("/", role="helper", locale="en-US", kept=True)
     await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    await page.context.set_offline(True)
+    await open_page.cut_off(page)
     await pick(page, photo_file)
     await pick(page, photo_file)
     await expect(page.get_by_text("2 photos are safe on this phone")).to_be_visible()
@@ -76,7 +76,7 @@ async def test_photos_wait_offline_survive_a_restart_and_are_sent_once(
     await page.reload()
     await expect(page.get_by_text("Waiting to be sent")).to_have_count(2)
     assert services.uploads == []
-    await page.context.set_offline(False)
+    await open_page.connect(page)
     await expect(page.get_by_text("Registered · being read")).to_have_count(2)
     assert len(services.tasks) == 2
     assert len({upload["key"] for upload in services.uploads}) == 2
@@ -266,14 +266,14 @@ async def test_two_open_tabs_send_a_photo_once(
     page = await open_page("/", role="helper", locale="en-US", kept=True)
     await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    await page.context.set_offline(True)
+    await open_page.cut_off(page)
     await pick(page, photo_file)
     await expect(page.get_by_text("Waiting to be sent")).to_be_visible()
     other = await page.context.new_page()
     await other.goto("/helper")
     await expect(other.get_by_text("Waiting to be sent")).to_be_visible()
     services.hold_uploads = asyncio.Event()
-    await page.context.set_offline(False)
+    await open_page.connect(page)
     await eventually(lambda: services.uploads, what="one of them sends")
     services.hold_uploads.set()
     for tab in (page, other):

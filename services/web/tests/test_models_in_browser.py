@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from playwright.async_api import Page
 
 from laundry_testing.messaging import eventually
 
@@ -9,9 +10,19 @@ from .conftest import OpenPage
 from .fake_models import LACKING
 from .fake_services import FakeServices
 
+# What a page of models shows came, both times that it asks as it opens.
+SHOWN = """performance.getEntriesByType("resource").filter(
+  ({ name }) => /\\/mlops\\/(models|models\\/promotions|examples\\/owners)(\\?|$)/.test(name)).length === 6"""
 TAPPED_TWICE = "(button) => { button.focus(); button.click(); button.click(); }"
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def opened(open_page: OpenPage, locale: str = "en-US") -> Page:
+    """Open the models and wait until they are drawn for the last time: a tap before that may be lost."""
+    page = await open_page("/", role="operator", locale=locale)
+    await eventually(lambda: page.evaluate(SHOWN), what="the models, twice")
+    return page
 
 
 async def test_an_operator_sees_models_and_follows_a_run(open_page: OpenPage, services: FakeServices) -> None:
@@ -48,7 +59,7 @@ async def test_an_operator_sees_models_and_follows_a_run(open_page: OpenPage, se
 async def test_a_worse_model_is_promoted_only_with_a_reason(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    page = await open_page("/", role="operator")
+    page = await opened(open_page, "ko-KR")
     await page.get_by_role("button", name="m-2 올리기").click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_role("button", name="올리기").click()
@@ -68,7 +79,7 @@ async def test_a_worse_model_is_promoted_only_with_a_reason(
 
 
 async def test_a_run_is_cancelled(open_page: OpenPage, services: FakeServices) -> None:
-    page = await open_page("/", role="operator", locale="en-US")
+    page = await opened(open_page)
     run = services.models.run("running")
     ended = services.models.run("running")
     await eventually(lambda: len(services.listeners["runs"]) == 1, what="a page that listens")
@@ -87,7 +98,7 @@ async def test_a_run_is_cancelled(open_page: OpenPage, services: FakeServices) -
 async def test_a_log_is_read_as_it_grows(open_page: OpenPage, services: FakeServices) -> None:
     models = services.models
     run_id = models.run("running")["id"]
-    page = await open_page("/", role="operator", locale="en-US")
+    page = await opened(open_page)
     await eventually(lambda: len(services.listeners["runs"]) == 1, what="a page that listens")
     card = page.locator(f'[data-run="{run_id}"]')
     await card.get_by_text("Log", exact=True).click()
@@ -116,7 +127,7 @@ async def test_a_log_is_read_as_it_grows(open_page: OpenPage, services: FakeServ
 
 
 async def test_a_model_tells_where_it_comes_from(open_page: OpenPage, services: FakeServices) -> None:
-    page = await open_page("/", role="operator", locale="en-US")
+    page = await opened(open_page)
     model = page.locator('[data-version="m-2"]')
     await model.get_by_text("Where it comes from").click()
     told = model.locator("dl.lineage > div")

@@ -192,7 +192,7 @@ async def test_what_is_pushed_is_shown_once_for_one_fault_and_leads_to_it(
         what="something for every push",
     )
 
-    [worker] = page.context.service_workers
+    [worker] = await eventually(lambda: page.context.service_workers, what="the driver at the worker")
     await worker.evaluate(TAP, "e1")
     await expect(page.locator(f'.alerts [data-id="{wanted}"]')).to_be_focused()
     await expect(page.locator(f'.alerts [data-id="{wanted}"]')).to_be_in_viewport()
@@ -208,7 +208,7 @@ async def test_an_alert_leads_past_a_tab_that_hears_of_none(
         other = await page.context.new_page()
         await other.goto(path)
         await other.bring_to_front()
-    [worker] = page.context.service_workers
+    [worker] = await eventually(lambda: page.context.service_workers, what="the driver at the worker")
     first = "clients.matchAll({ type: 'window' }).then(([first]) => new URL(first.url).pathname)"
     assert await worker.evaluate(first) == "/unsubscribe"
     await worker.evaluate(TAP, "e1")
@@ -246,7 +246,7 @@ async def test_a_fault_is_taken_and_recommendations_end_by_one_tap_on_the_alert(
     await push(page, failed, suits)
     both = partial(shows, page, [failed["title"], suits["title"]])
     await eventually(both, what="the two alerts")
-    [worker] = page.context.service_workers
+    [worker] = await eventually(lambda: page.context.service_workers, what="the driver at the worker")
     assert await worker.evaluate(TAP_ACTION, ["e1", "take"]) == ["I'll take care of it"]
     await eventually(lambda: services.faults.taken == [fault], what="the fault to be taken")
     assert await worker.evaluate(TAP_ACTION, ["e2", "stop"]) == ["No more of these"]
@@ -266,7 +266,7 @@ async def test_a_new_address_of_this_browser_is_registered_in_place_of_the_old_o
 ) -> None:
     page = await open_page("/", role="owner", kept=True)
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    [worker] = page.context.service_workers
+    [worker] = await eventually(lambda: page.context.service_workers, what="the driver at the worker")
     await worker.evaluate(
         """() => {
           const event = new ExtendableEvent("pushsubscriptionchange");

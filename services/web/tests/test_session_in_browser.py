@@ -64,6 +64,7 @@ LATE = """
 BE_LATE = "sessionStorage.setItem('late', 'yes')"
 BACK = "window.ledNowhere || (location.pathname === '/' && document.querySelector('.sign-in') !== null)"
 KEPT = "localStorage.getItem('laundry.session')"
+ASKS_WHO = "(link) => new URL(link.href).searchParams.get('prompt') === 'login'"
 DEAF = "window.addEventListener('storage', (event) => event.stopImmediatePropagation());"
 NO_ROOM = """
   IDBObjectStore.prototype.put = () => { throw new DOMException("no", "QuotaExceededError"); };
@@ -195,8 +196,7 @@ async def test_rights_that_were_changed_are_followed_and_said(
     kim.role = None
     await deny(services, page)
     await expect(page.locator(".notice")).to_contain_text("Your account no longer has access here")
-    address = await page.locator(".sign-in a").evaluate("(link) => link.href")
-    assert "prompt=login" in address
+    assert await page.locator(".sign-in a").evaluate(ASKS_WHO)
 
 
 async def test_signing_out_signs_out_every_tab(open_page: OpenPage) -> None:
@@ -233,8 +233,8 @@ async def test_an_answer_from_before_a_sign_out_does_not_undo_it(open_page: Open
     await expect(page.locator(".sign-in")).to_be_visible()
     await let_go(page)
     await expect(page.locator(".sign-in")).to_be_visible()
-    assert await page.evaluate(KEPT) is None
     await eventually(partial(is_back, page), what="the way to the provider's sign-out and back")
+    assert await page.evaluate(KEPT) is None
 
 
 async def test_an_answer_from_before_a_sign_in_does_not_undo_it(open_page: OpenPage) -> None:
@@ -271,6 +271,13 @@ async def test_who_signs_out_without_a_connection_is_signed_out_when_there_is_on
     await eventually(lambda: open_page.provider.revoked, what="the grant is revoked")
     await page.reload()
     await expect(page.locator(".sign-in").get_by_role("link", name="Sign in")).to_be_visible()
+    # At the provider nobody has signed out: whoever is next here is asked who they are.
+    assert await page.locator(".sign-in a").evaluate(ASKS_WHO)
+    open_page.provider.person = Person("lee", "owner", ("b1",), "Lee")
+    await page.locator(".sign-in a").click()
+    await expect(page.locator(".owner")).to_be_visible()
+    assert open_page.provider.asked[-1]["prompt"] == "login"
+    assert await page.evaluate("localStorage.getItem('laundry.afresh')") is None
 
 
 async def test_while_the_provider_is_away_everything_stays_and_photos_wait(

@@ -27,6 +27,7 @@ class StubProvider:
         self.asked: list[str] = []
         self.revoked: list[str] = []
         self.rotates = False
+        self.id_token: str | None = None
         self.answer: Callable[[], None] = lambda: None
         self.hold = asyncio.Event()
         self.hold.set()
@@ -37,7 +38,7 @@ class StubProvider:
         await self.hold.wait()
         self.answer()
         renewed = f"refresh-{number}" if self.rotates else None
-        return Tokens(f"access-{number}", LIFE_S, renewed, None, None)
+        return Tokens(f"access-{number}", LIFE_S, renewed, self.id_token, None)
 
     async def revoke(self, refresh_token: str) -> None:
         self.revoked.append(refresh_token)
@@ -154,6 +155,27 @@ async def test_changed_refresh_tokens_are_followed_from_any_cookie(world: World)
     for each in (KIM, newest):
         with pytest.raises(SignedOut):
             await world.bearer(each)
+
+
+async def test_signing_out_has_the_first_id_token_where_the_provider_gives_no_other(world: World) -> None:
+    world.provider.id_token = "the first"
+    await world.bearer()
+    world.provider.id_token = None
+    world.now += LIFE_S
+    assert await world.bearer() == "access-2"
+    assert await world.sessions.end(KIM) == "the first"
+    # Nothing more is asked for, nor of a session that is over.
+    assert await world.sessions.end(KIM) is None
+    assert len(world.provider.asked) == 2
+
+
+async def test_a_sign_out_waits_for_no_provider_that_is_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "LAST_S", 0.001)
+    world.provider.hold.clear()
+    assert await world.sessions.end(KIM) is None
+    assert world.provider.revoked == ["refresh-0"]
 
 
 async def test_a_right_that_was_changed_is_in_the_next_token(world: World) -> None:

@@ -36,11 +36,11 @@ async def test_page_opens_without_a_connection(open_page: OpenPage) -> None:
     page = await open_page("/", role="helper", locale="en-US", kept=True)
     # The worker has everything once it controls the page.
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    await page.context.set_offline(True)
+    await open_page.cut_off(page)
     await page.reload()
     await expect(page.get_by_role("heading", name="Photograph the laundry")).to_be_visible()
     await expect(page.get_by_text("You are offline").first).to_be_visible()
-    await page.context.set_offline(False)
+    await open_page.connect(page)
     await expect(page.get_by_text("You are offline").first).to_be_hidden()
 
 

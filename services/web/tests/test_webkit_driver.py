@@ -1,5 +1,7 @@
 """What drives WebKit in these tests: a session that hangs fails its own test only."""
 
+from contextlib import suppress
+
 import httpx
 import psutil
 import pytest
@@ -21,12 +23,18 @@ def make(address: str) -> FastAPI:
 
 
 def _browsers() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children(recursive=True) if each.name() == "MiniBrowser"]
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if each.name() == "MiniBrowser":
+                found.append(each)
+    return found
 
 
 async def test_a_session_that_does_not_answer_is_replaced() -> None:
     complaints: list[str] = []
     others = _browsers()
+    silenced: list[psutil.Process] = []
     async with webkit.running() as engine, served(make, Cable()) as site:
 
         async def opened() -> None:
@@ -39,6 +47,7 @@ async def test_a_session_that_does_not_answer_is_replaced() -> None:
                 if engine.answer_s == ANSWER_S:
                     for process in set(_browsers()) - set(others):
                         process.suspend()
+                        silenced.append(process)
                     await page.goto("/")
 
         await opened()
@@ -46,5 +55,6 @@ async def test_a_session_that_does_not_answer_is_replaced() -> None:
         with pytest.raises(httpx.TimeoutException):
             await opened()
         engine.answer_s = webkit.ANSWER_S
+        assert silenced
         assert _browsers() == others
         await opened()

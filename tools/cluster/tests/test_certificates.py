@@ -36,15 +36,15 @@ def test_a_strict_client_takes_the_api_for_its_names_only(tmp_path: Path) -> Non
     client.verify_flags |= ssl.VERIFY_X509_STRICT
     client.load_cert_chain(tmp_path / "admin.crt", tmp_path / "admin.key")
     with (
-        socket.create_connection(listening.getsockname(), timeout=5) as plain,
+        socket.create_connection(listening.getsockname(), timeout=60) as plain,
         client.wrap_socket(plain, server_hostname="kubernetes.default.svc") as secured,
     ):
         assert "system:masters" in secured.recv(4000).decode()
     with (
-        socket.create_connection(listening.getsockname(), timeout=5) as plain,
+        socket.create_connection(listening.getsockname(), timeout=60) as plain,
         pytest.raises(ssl.SSLCertVerificationError),
     ):
         client.wrap_socket(plain, server_hostname="elsewhere.example")
-    serving.join(5)
+    serving.join(60)
     config = json.loads((tmp_path / "kubelet-1.kubeconfig").read_text())
     assert config["users"][0]["name"] == config["contexts"][0]["context"]["user"] == "kubelet-1"

@@ -236,8 +236,8 @@ async def test_ours_is_measured_and_loses_and_doubles_nothing_when_all_its_worke
     assert found.failures == []
     figures = {each.measure: each.figures for each in found.rounds}
     speed, group = figures["speed"], figures["group"]
-    assert speed["enqueue"] > 10
-    assert speed["drain"] > 10
+    assert speed["enqueue"] > 0
+    assert speed["drain"] > 0
     assert 0 < speed["p50"] <= speed["p99"] < math.inf
     assert group == {"lost": 0, "doubled": 0, "whole": group["whole"], "starts": 2}
     assert 0 < group["whole"] < WHOLE_S

@@ -7,11 +7,12 @@ from unittest.mock import AsyncMock, Mock
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from laundry_events.plan import REQUEUE_EXCHANGE
 from laundry_lab.faults import messages
 from laundry_lab.faults.world import World
-from laundry_testing.messaging import Messaging
+from laundry_testing.messaging import Messaging, eventually
 
 pytestmark = pytest.mark.servers
 
@@ -40,11 +41,16 @@ async def test_what_others_confirm_during_a_crowd_stays_where_it_waits(
         stage = Mock(document={"amqp_urls": [messaging.amqp_url]})
         world: Any = Mock(load=load, stage=stage, stopped=nothing_else, progress=AsyncMock(return_value=1.0))
         monkeypatch.setattr(messages, "WAITING", 200)
-        monkeypatch.setattr(messages, "NO_MORE_S", 0.5)
+        monkeypatch.setattr(messages, "NO_MORE_S", 10.0)
         monkeypatch.setattr(messages, "control_branch_rings", ring)
         await confirm(others[0])
         assert all(each.holds for each in await messages.crowd(cast(World, world)))
         waiting = await channel.get_queue(queue, ensure=False)
-        left = [await waiting.get(no_ack=True, timeout=10) for _ in others]
+
+        async def give() -> AbstractIncomingMessage | None:
+            return await waiting.get(no_ack=True, fail=False, timeout=60)
+
+        # What a channel held goes back some time after it has closed.
+        left = [await eventually(give, what="a message of others") for _ in others]
         assert sorted(str(each.message_id) for each in left) == others
-        assert await waiting.get(no_ack=True, fail=False, timeout=10) is None
+        assert await give() is None

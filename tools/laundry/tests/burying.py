@@ -64,10 +64,10 @@ async def send_back(
     return tally.done
 
 
-async def waiting(messaging: Messaging, number: int) -> None:
+async def waiting(messaging: Messaging, number: int, queue: str = DEAD) -> None:
     """Letters that were looked at are counted again once the broker has taken them back."""
 
     async def all_there() -> bool:
-        return await messaging.count(DEAD) == number
+        return await messaging.count(queue) == number
 
-    await eventually(all_there, what=f"{number} letters in {DEAD}")
+    await eventually(all_there, what=f"{number} letters in {queue}")

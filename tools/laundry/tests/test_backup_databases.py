@@ -16,6 +16,7 @@ from laundry_servers.errors import LaundryError
 from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.migrate import upgrade
 from laundry_service.storage import revision
+from laundry_testing.messaging import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -57,6 +58,10 @@ ROW = (
     "INSERT INTO outbox (event_id, routing_key, headers, body) VALUES ('{id}', 'x', '{{}}', 'x')"
     " RETURNING event_id"
 )
+ALONE = (
+    "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()"
+    " AND usename IS NOT NULL AND pid <> pg_backend_pid()"
+)
 
 
 async def test_a_database_comes_back_as_it_was_when_it_was_held(
@@ -70,6 +75,8 @@ async def test_a_database_comes_back_as_it_was_when_it_was_held(
         await ask(kept.url, ROW.format(id="after"))
         databases.dump(snapshot, file)
     connection = await asyncpg.connect(kept.url, timeout=10)
+    # Those that were closed are gone a moment later.
+    await eventually(lambda: ask(kept.owner, ALONE), what="one connection that is left")
     with pytest.raises(LaundryError, match="1 connections use the database"):
         await databases.refuse_those_in_use({kept.service: kept.owner})
     await connection.close()

@@ -37,7 +37,7 @@ def login(vhost: Vhost) -> Iterator[Login]:
 
 
 def status(url: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["check", "broker", "--amqp-url", url, "--timeout", "3"])
+    done = CliRunner().invoke(app, ["check", "broker", "--amqp-url", url, "--timeout", "60"])
     return done.exit_code, done.output
 
 

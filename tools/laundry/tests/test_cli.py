@@ -34,6 +34,8 @@ def test_without_the_lab_everything_else_works_and_its_commands_say_what_to_inst
 
 
 def test_another_users_stack_says_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a container whoever runs this may have no name.
+    monkeypatch.setattr(Path, "owner", lambda _: "somebody")
     monkeypatch.setenv("LAUNDRY_VAR_DIR", str(tmp_path))
     file = tmp_path / "run" / "processes.json"
     file.parent.mkdir()
@@ -47,7 +49,7 @@ def test_another_users_stack_says_whose_it_is(tmp_path: Path, monkeypatch: pytes
     told = " ".join(asked.output.split())
     assert asked.exit_code == 1
     assert "Permission denied" in told and "LAUNDRY_VAR_DIR" in told
-    assert f"This stack belongs to {tmp_path.owner()}" in told
+    assert "This stack belongs to somebody" in told
 
 
 def test_a_command_that_nobody_has_is_refused() -> None:

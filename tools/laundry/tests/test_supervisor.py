@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,16 @@ def of_stack(var: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return [each for each in found.values() if lives(each)]
+
+
+@contextmanager
+def halted(pid: int) -> Iterator[None]:
+    process = psutil.Process(pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
 
 
 def stack(running: Supervised) -> dict[str, Any]:
@@ -173,7 +184,9 @@ def test_a_killed_supervisor_leaves_only_what_down_removes_and_the_data(supervis
 def test_ctrl_c_during_the_first_start_leaves_nothing_that_hinders_the_next(var: Path) -> None:
     starting = Supervised(var)
     wait_for(lambda: "beam.smp" in [_name(process.pid) for process in of_stack(var)])
-    status = json.loads(starting.laundry("status", "--json").stdout)
+    # It goes no further while it is looked at.
+    with halted(starting.child.pid):
+        status = json.loads(starting.laundry("status", "--json").stdout)
     assert status["running"] and not status["ready"] and not status["healthy"]
     starting.child.send_signal(signal.SIGINT)
     starting.child.communicate(timeout=60)

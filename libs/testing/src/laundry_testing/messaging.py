@@ -25,7 +25,7 @@ async def eventually(condition: Callable[[], Any], *, within_s: float = DEADLINE
     """Ask until the answer (of a function or a coroutine function) is true; fail after the deadline."""
     answer: Any = None
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s) as limit:
             while True:
                 answer = condition()
                 if asyncio.iscoroutine(answer):
@@ -34,6 +34,8 @@ async def eventually(condition: Callable[[], Any], *, within_s: float = DEADLINE
                     return answer
                 await asyncio.sleep(0.02)
     except TimeoutError:
+        if not limit.expired():
+            raise  # the condition's own
         raise AssertionError(f"{what} did not happen within {within_s:g} s; last answer {answer!r}") from None
 
 
@@ -107,7 +109,7 @@ class Messaging:
             source = await channel.get_queue(queue, ensure=False)
 
             async def get() -> AbstractIncomingMessage | None:
-                return await source.get(fail=False, timeout=5, no_ack=True)
+                return await source.get(fail=False, timeout=within_s, no_ack=True)
 
             message: AbstractIncomingMessage = await eventually(
                 get, within_s=within_s, what=f"a message in {queue}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # A list may be a second old.
-LISTED_S = 10.0
+LISTED_S = 60.0
 LISTED_POLL_S = 0.1
 
 

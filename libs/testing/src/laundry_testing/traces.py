@@ -66,7 +66,7 @@ async def in_queues(amqp_url: str, queues: Iterable[str], words: Sequence[str]) 
         for queue in queues:
             async with connection.channel() as channel:
                 source, held = await channel.get_queue(queue, ensure=False), []
-                while (message := await source.get(fail=False, timeout=5)) is not None:
+                while (message := await source.get(fail=False, timeout=60)) is not None:
                     held.append(message)
                     told = f"{dict(message.headers)}\n{message.message_id}\n".encode() + message.body
                     found += [f"{queue}: {word}" for word in found_in(told, words)]

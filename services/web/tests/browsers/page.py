@@ -262,14 +262,19 @@ class Expectation:
     ) -> None:
         assert isinstance(self._actual, OtherLocator)
         found: list[Description] = []
+        broken: AssertionError | None = None
         pauses = Pauses()
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while True:
-                    found = await self._actual.look(asked)
-                    with suppress(LookupError):
+                    try:
+                        found, broken = await self._actual.look(asked), None
                         if so(found):
                             return
+                    except LookupError:
+                        pass
+                    except AssertionError as error:  # the page that was asked is just leaving
+                        broken = error
                     await pauses.wait()
         except TimeoutError:
             shown = None
@@ -278,7 +283,7 @@ class Expectation:
                     shown = await self._actual.tab.run("return document.body.innerText")
             raise AssertionError(
                 f"{self._actual.steps} {what}? There is {found}; the page shows:\n{shown}"
-            ) from None
+            ) from broken
 
 
 def _only(found: list[Description]) -> Description:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -19,6 +18,8 @@ from typing import Any, cast
 
 import httpx
 from playwright.async_api import BrowserContext
+
+from laundry_servers.ports import free_port
 
 from .page import OtherPage
 from .programs import START_S, end, program, until_there
@@ -334,8 +335,7 @@ async def running() -> AsyncIterator[WebKit]:
 @asynccontextmanager
 async def _driver(program: str, display: str, settings: str) -> AsyncIterator[httpx.AsyncClient]:
     """Start the driver; with it the browsers end that it started."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         program,
         f"--port={port}",

@@ -1,9 +1,17 @@
 """The session's cookie: whose it is, and what it counts for."""
 
+import asyncio
+import base64
+import hashlib
+import time
+
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import eventually
+from web.auth import signing_in
 from web.auth.sealing import Sealer
 
 from ..conftest import KEYS
@@ -58,6 +66,60 @@ async def test_a_refresh_token_that_no_cookie_holds_is_said_rather_than_lost(bro
     browser.provider.token_bytes = 4000
     assert why(await browser.sign_in()) == "unfit"
     assert browser.cookie is None
+
+
+async def test_a_refresh_token_that_grew_too_large_costs_no_answer(
+    browser: Browser, services: FakeServices, provider: FakeProvider
+) -> None:
+    await browser.sign_in()
+    before = browser.cookie
+    provider.rotates, provider.token_bytes = True, 4000
+    async with replica(services, provider) as other:
+        other.client.cookies = browser.client.cookies
+        upload = {"data": {"branch_id": "b1"}, "files": {"photo": ("a.jpg", b"x", "image/jpeg")}}
+        sent = {"Idempotency-Key": "k1", **SAME}
+        posted = await other.client.post("/api/helper/tasks", headers=sent, **upload)  # type: ignore[arg-type]
+        assert (posted.status_code, len(services.uploads)) == (201, 1)
+        # The one from before leads to the same session here.
+        assert other.cookie == before
+        assert (await other.session()).status_code == 200
+
+
+async def test_a_late_answer_does_not_bring_back_who_has_signed_out(
+    browser: Browser, services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await browser.sign_in()
+    # Old enough to be renewed with the next answer.
+    monkeypatch.setattr(signing_in, "RENEWED_AFTER_S", -1.0)
+    assert "set-cookie" in (await browser.client.get("/api/helper/tasks")).headers
+    services.requests.clear()
+    monkeypatch.setattr(services, "hold_lists", asyncio.Event())
+    late = asyncio.create_task(browser.client.get("/api/helper/tasks"))
+    await eventually(lambda: services.requests, what="the service is asked")
+    out = await browser.client.post("/auth/sign-out", headers=SAME)
+    assert out.status_code == 200
+    assert services.hold_lists is not None
+    services.hold_lists.set()
+    answer = await late
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(("age_s", "code"), [(-90, 200), (-86400, 200), (31 * 86400, 401)])
+async def test_a_cookie_is_too_old_but_never_too_new(browser: Browser, age_s: int, code: int) -> None:
+    await browser.sign_in()
+    assert browser.cookie is not None
+    sealed = sealed_ago(browser.cookie, age_s)
+    said = await browser.client.get("/auth/session", headers={"Cookie": f"laundry={sealed}"})
+    assert said.status_code == code
+    # Of a replica whose clock is ahead: it is neither cleared nor made again at each request.
+    assert ("set-cookie" in said.headers) == (code == 401)
+
+
+def sealed_ago(cookie: str, age_s: int) -> str:
+    """Return a cookie's content as it was sealed so long ago."""
+    key = Fernet(base64.urlsafe_b64encode(hashlib.sha256(KEYS.encode()).digest()))
+    return key.encrypt_at_time(key.decrypt(cookie), int(time.time()) - age_s).decode()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from web.auth import sessions
+
 from ..fake_provider import FakeProvider
 from ..fake_services import FakeServices
 from .conftest import PAGES, SAME, Browser, replica, why
@@ -12,8 +14,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_provider_that_is_away_signs_nobody_out(
-    browser: Browser, services: FakeServices, provider: FakeProvider
+    browser: Browser, services: FakeServices, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sessions, "PAUSE_S", 600.0)
     await browser.sign_in()
     provider.away = True
     # What is in memory is good for its time.
@@ -36,7 +39,7 @@ async def test_a_provider_that_is_away_signs_nobody_out(
 
 
 async def test_only_a_grant_that_ended_signs_out(browser: Browser, provider: FakeProvider) -> None:
-    provider.life_s = 2
+    provider.life_s = 6
     await browser.sign_in()
     provider.person.branches = ("b1", "b2")
     # Claims are those of now, not of the sign-in.
@@ -67,6 +70,18 @@ async def test_signing_out_ends_the_grant_and_the_provider_is_told(
     assert (again.status_code, again.json()) == (200, {"location": None})
     said = await browser.client.get("/auth/session", headers={"Cookie": f"laundry={stolen}"})
     assert said.status_code == 401
+
+
+async def test_signing_out_at_a_replica_without_a_token_is_not_asked_about_at_the_provider(
+    browser: Browser, services: FakeServices, provider: FakeProvider
+) -> None:
+    await browser.sign_in()
+    provider.rotates = True
+    async with replica(services, provider) as other:
+        other.client.cookies = browser.client.cookies
+        out = await other.client.post("/auth/sign-out", headers=SAME)
+    assert parse_qs(urlsplit(out.json()["location"]).query)["id_token_hint"]
+    assert all(grant.revoked for grant in provider.grants.values())
 
 
 async def test_signing_out_works_while_the_provider_is_away(browser: Browser, provider: FakeProvider) -> None:

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from ..fake_provider import CLIENT, Person
+from ..fake_provider import CLIENT, FakeProvider, Person
 from ..fake_services import FakeServices
-from .conftest import PAGES, Browser, why
+from .conftest import PAGES, Browser, replica, why
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -58,6 +58,40 @@ async def test_an_answer_that_is_not_to_this_browsers_question_signs_nobody_in(
     outcome = why(await browser.client.get("/auth/callback", params=query))
     assert outcome == ("no-grant" if changed == "code" else "refused")
     assert browser.cookie is None
+
+
+@pytest.mark.parametrize("old", ["answer", "refusal"])
+async def test_an_old_tabs_answer_does_not_end_the_sign_in_of_the_newer(browser: Browser, old: str) -> None:
+    first = await browser.answer(await browser.begin())
+    newer = await browser.answer(await browser.begin("/owner"))
+    if old == "refusal":
+        state = parse_qs(urlsplit(first).query)["state"][0]
+        first = f"/auth/callback?error=access_denied&state={state}"
+    assert why(await browser.client.get(first)) == ("declined" if old == "refusal" else "refused")
+    assert (await browser.client.get(newer)).headers["location"] == f"{PAGES}/owner"
+    assert browser.cookie is not None
+
+
+async def test_a_sign_in_that_was_refused_cannot_be_answered_later(browser: Browser) -> None:
+    back = await browser.answer(await browser.begin())
+    state = parse_qs(urlsplit(back).query)["state"][0]
+    assert why(await browser.client.get(f"/auth/callback?error=access_denied&state={state}")) == "declined"
+    assert why(await browser.client.get(back)) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("ours", "sent"),
+    [(None, "login"), ("consent", "consent login"), ("select_account consent", "select_account consent")],
+)
+async def test_being_asked_anew_drops_no_prompt_of_the_settings(
+    services: FakeServices, provider: FakeProvider, ours: str | None, sent: str
+) -> None:
+    parameters = {} if ours is None else {"prompt": ours}
+    async with replica(services, provider, oidc_parameters=parameters) as browser:
+        await browser.answer(await browser.begin(prompt="login"))
+        assert provider.asked[-1]["prompt"] == sent
+        await browser.answer(await browser.begin())
+        assert provider.asked[-1].get("prompt") == ours
 
 
 async def test_a_callback_is_good_once(browser: Browser) -> None:

@@ -176,7 +176,9 @@ class Day:
         fault = {"samples": [failing(self.washer, self.branch)]}
         await self.services.call("POST", "monitoring", "/telemetry", who=self.washer, json=fault)
         pushed, _ = await until(
-            lambda: self.services.pushes(endpoint), within_s=15, what="the push to the owner's closed page"
+            lambda: self.services.pushes(endpoint),
+            within_s=self.story.patience_s,
+            what="the push to the owner's closed page",
         )
         message = pushed[0]["message"]
         # DevTools look from a page, which is blank.
@@ -185,7 +187,9 @@ class Day:
         rang = time.perf_counter() - began
         await blank.goto(f"{self.origin}/livez")
         [shown, *_], _ = await until(
-            lambda: notifications(blank), within_s=15, what="the notification of the closed page"
+            lambda: notifications(blank),
+            within_s=self.story.patience_s,
+            what="the notification of the closed page",
         )
         if shown["title"] != message["title"]:
             raise StoryFailed(f"the closed page shows something else than was pushed: {shown}")

@@ -17,6 +17,8 @@ from laundry_servers.daytime import zone_by_day
 
 Say = Callable[[str], None]
 Photos = Sequence[tuple[str, bytes]]
+# How soon after a fault a phone rings.
+PROMISED_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,19 @@ class Line:
 class Story:
     """Tells the chapters in order; ``lines`` is what happened so far."""
 
-    def __init__(self, services: Services, people: People, paths: StackPaths, say: Say) -> None:
+    def __init__(
+        self,
+        services: Services,
+        people: People,
+        paths: StackPaths,
+        say: Say,
+        *,
+        patience_s: float = PROMISED_S,
+    ) -> None:
         self.services = services
         self.paths = paths
         self.say = say
+        self.patience_s = patience_s
         self.lines: list[Line] = []
         self.mark = secrets.token_hex(3)
         self.branch = f"demo-{self.mark}"
@@ -189,13 +200,15 @@ class Story:
             "POST", "monitoring", "/telemetry", who=self.washer, json={"samples": [sample]}
         )
         pushes, took = await until(
-            lambda: self.services.pushes(phone), within_s=15, what="the push to the owner's phone"
+            lambda: self.services.pushes(phone),
+            within_s=self.patience_s,
+            what="the push to the owner's phone",
         )
         self.say(f"the owner's phone: “{pushes[0]['title']}” {pushes[0]['body']}")
-        self._note("fault → push", pushes[0]["title"], f"{took * 1000:.0f} ms (15 s promised)")
+        self._note("fault → push", pushes[0]["title"], f"{took * 1000:.0f} ms ({PROMISED_S:.0f} s promised)")
         encrypted, later = await until(
             lambda: self.services.pushes(self.browser),
-            within_s=15,
+            within_s=self.patience_s,
             what="the push to the owner's closed page",
         )
         if encrypted[0]["title"] != pushes[0]["title"]:
