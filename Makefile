@@ -118,7 +118,7 @@ bench: setup ## Measure the figures of the design and compare them with their ta
 load: setup ## Send 1,000 photos in a minute, whatever becomes of them, and write a report (LOAD="steady --rate 50 --batch 5" for others)
 	$(BIN)/laundry load $(or $(LOAD),spike)
 
-verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 7 minutes)
+verify: setup ## Run the verification plan of docs/requirements.md on three nodes: pass or fail (about 7 minutes)
 	$(BIN)/laundry verify
 
 faults: setup ## Break a three-node stack in every way under load; an outside ledger shows what was lost (SOAK=minutes for random faults, SEED=number for the same ones)

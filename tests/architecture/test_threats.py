@@ -38,4 +38,4 @@ def test_every_part_says_what_is_left() -> None:
     parts = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
     assert len(parts) >= 8
     for part in parts:
-        assert re.search(r"^Left: ", part, re.MULTILINE), part.splitlines()[0]
+        assert re.search(r"^Left open: ", part, re.MULTILINE), part.splitlines()[0]

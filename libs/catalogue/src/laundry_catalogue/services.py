@@ -62,8 +62,8 @@ BACKENDS = (
                     memory="192Mi",
                     memory_limit="320Mi",
                     container_memory="1G",
-                    limit_note="In Compose, and with training.jobs: process, a run shares this limit; "
-                    "raise it to 1Gi then.",
+                    limit_note="In Compose, and with training.jobs: process, a run shares this limit, "
+                    "which is then to be 1Gi.",
                 ),
             ),
         ),

@@ -11,7 +11,9 @@ import typer
 
 from laundry_servers.progress import Progress
 
-app = typer.Typer(no_args_is_help=True, help="A real Kubernetes on a bare Debian machine.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="A real Kubernetes on a bare Debian machine."
+)
 
 
 @app.callback()

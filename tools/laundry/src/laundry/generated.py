@@ -9,8 +9,19 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from laundry import contracts, privacy_page
-from laundry.deploy import broker, chart, compose, grafana, images, installing, memory, prometheus, readme
+from laundry import contracts, decisions, privacy_page
+from laundry.deploy import (
+    broker,
+    chart,
+    compose,
+    grafana,
+    images,
+    installing,
+    memory,
+    prometheus,
+    proxied,
+    readme,
+)
 from laundry.paths import PROJECT
 
 
@@ -20,6 +31,7 @@ def files() -> Iterator[tuple[Path, str]]:
         yield contracts.FOLDER / name, text
     yield from deployment_files()
     yield privacy_page.FILE, privacy_page.text()
+    yield decisions.FILE, decisions.text()
 
 
 def deployment_files() -> Iterator[tuple[Path, str]]:
@@ -39,6 +51,7 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
         readme.FILE: readme.text,
         installing.FILE: installing.text,
         memory.FILE: memory.text,
+        proxied.FILE: proxied.text,
     }
     for path, make in made_in_part.items():
         yield path, make(path.read_text())

@@ -43,9 +43,9 @@ def verify(
     ] = 1.0,
     output: Annotated[Path, typer.Option(help="Folder for verify.json and verify.png.")] = PROJECT / "build",
 ) -> None:
-    """Verify what DD-02 §4.4.2.4 asks on the running stack, or on three nodes that are started for it.
+    """Run the verification plan of docs/requirements.md on three nodes: pass or fail (about 7 minutes).
 
-    Takes about 7 minutes. Exit status 0 if everything was measured and holds.
+    On the running stack, if there is one. Exit status 0 if everything was measured and holds.
     """
     chosen = selected(only, list(CHECKS))
     found = Verification({**machine(), "scale": scale})

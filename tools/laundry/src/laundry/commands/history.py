@@ -51,9 +51,9 @@ def history(
 ) -> None:
     """Tell all that ever happened to something, in order: who did what, why, and whether it had its effect.
 
-    Events are kept for 30 days at least, acts of people (from the audit) for good. With --unhandled it looks
-    for events that are in the history and in no inbox, are no dead letter and wait nowhere; of the last 13
-    days, as inboxes are kept for 14.
+    Events are kept for 30 days, fewer if there is no room for them; acts of people (from the audit) for good.
+    With --unhandled it looks for events that are in the history and in no inbox, are no dead letter and wait
+    nowhere; of the last 13 days, as inboxes are kept for 14.
     """
     if (thing is None) != unhandled:
         raise LaundryError("Name a task, a branch or a piece of equipment; or ask for --unhandled.")

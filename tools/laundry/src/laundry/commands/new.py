@@ -8,7 +8,7 @@ from laundry.display import console
 from laundry.paths import PROJECT
 from laundry.scaffold import service as scaffold
 
-app = typer.Typer(no_args_is_help=True, help="Add something to the repository.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Add something to the repository.")
 
 
 @app.callback()
@@ -20,7 +20,7 @@ def main() -> None:
 def service(
     name: Annotated[str, typer.Argument(help="In kebab-case, for example lost-towels.")],
 ) -> None:
-    """Make a service that works: it counts faults, has a test and a page that says what to change."""
+    """Make a service that works: it counts faults, has a test and a README that says what to change."""
     for path in scaffold.create(name, PROJECT):
         console.print(f"wrote {path.relative_to(PROJECT)}", highlight=False)
     console.print(

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.2
 
 def upload(  # noqa: PLR0917 - the command line names its options
     photos: Annotated[
-        list[Path], typer.Argument(exists=True, dir_okay=False, help="JPEG, PNG or WebP files.")
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="JPEG, PNG, WebP, HEIC or AVIF files.")
     ],
     branch: Annotated[str, typer.Option(help="The branch whose laundry it is.")],
     note: Annotated[str | None, typer.Option(help="A remark for the owner.")] = None,

@@ -21,7 +21,11 @@ def release(
         bool, typer.Option("--publish", help="Push images, commit and tag. Without it nothing leaves build/.")
     ] = False,
 ) -> None:
-    """Make a release in build/release/VERSION; refused where it could not be explained later."""
+    """Make a release in build/release/VERSION: versions, changelog, chart, images, SBOM and provenance.
+
+    Refused with the reason where the working tree has changes, the version is not higher than the last one,
+    nothing is under Unreleased, or the chart has the last release's version.
+    """
     out = Console(highlight=False, soft_wrap=True, markup=False)
     making = Release(
         Version.parse(version),

@@ -43,9 +43,9 @@ def replay(
     """Feed a consumer again from the history, or a new one from the beginning, while everything runs.
 
     What its inbox still knows has no second effect: a consumer whose tables are empty is rebuilt, and one
-    that is well stays as it is. Nobody outside hears of it: no phone rings. Producers notice nothing. It may
-    be stopped and run again. Of a service with several queues it waits until one is handled before it feeds
-    the next, as what came later would overtake what it is about.
+    that is well stays as it is. With --from no phone rings; with --unhandled people are told, as they never
+    were. Producers notice nothing. It may be stopped and run again. Of a service with several queues it
+    waits until one is handled before it feeds the next, as what came later would overtake what it is about.
     """
     if (from_ is None) != unhandled:
         raise LaundryError(f"Say --from, a time or {BEGINNING!r}; or --unhandled.")

@@ -14,7 +14,9 @@ from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json, write_text
 
 app = typer.Typer(
-    no_args_is_help=True, help="Turn the details of one service's traces off and on while it runs."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Turn the details of one service's traces off and on while it runs.",
 )
 
 TAKES_S = 10.0

@@ -19,7 +19,11 @@ from laundry_servers.identity import ROLES, LocalIdentity, max_hours
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 IN_FORCE = "In force within a minute, in every service, on open streams and for MQTT."
 
-app = typer.Typer(invoke_without_command=True, help="Print a token; cut somebody off; rotate the key.")
+app = typer.Typer(
+    invoke_without_command=True,
+    add_completion=False,
+    help="Print a token; cut somebody off; rotate the key.",
+)
 
 Sub = Annotated[str | None, typer.Option(help="Who: the token's sub.")]
 Jti = Annotated[str | None, typer.Option(help="One token: its jti.")]

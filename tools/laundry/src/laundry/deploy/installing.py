@@ -87,7 +87,7 @@ def _sizes() -> str:
     total = (
         "**all**",
         "",
-        f"**{cpu / 1000:.1f} cores**",
+        f"**{cpu / 1000:.3g} cores**",
         f"**{asked / 1024:.1f} Gi**",
         f"**{limit / 1024:.1f} Gi**",
     )
