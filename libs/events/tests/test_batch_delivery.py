@@ -19,7 +19,7 @@ from laundry_events.broker import ConsumingBroker
 from laundry_events.connection import abandon
 from laundry_events.events import TaskRead
 from laundry_testing.events import reading
-from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.messaging import DEADLINE_S, Messaging, eventually
 
 from .consuming import consume
 
@@ -57,8 +57,13 @@ async def _is_taken(messaging: Messaging) -> bool:
 
 @pytest.mark.servers
 async def test_of_a_batch_the_bad_ones_die_or_are_retried_and_the_others_are_done(
-    effects: AsyncEngine, messaging: Messaging, broker: ConsumingBroker, publisher: Publisher
+    effects: AsyncEngine,
+    messaging: Messaging,
+    broker: ConsumingBroker,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(batches, "WITHIN_S", 60)
     sizes: list[int] = []
     all_here = asyncio.Event()
 
@@ -66,7 +71,7 @@ async def test_of_a_batch_the_bad_ones_die_or_are_retried_and_the_others_are_don
     async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
         sizes.append(len(messages))
         if len(sizes) == 1:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE_S):
                 await all_here.wait()
         await store(session, messages)
         for event, meta in messages:
@@ -154,8 +159,11 @@ async def test_what_is_still_in_hand_is_not_acknowledged_with_what_is_done(
     send = Channel.basic_ack
 
     async def noted(self: Channel, delivery_tag: int, multiple: bool = False, wait: bool = True) -> None:
-        frames.append((delivery_tag, multiple))
         await send(self, delivery_tag, multiple, wait)
+        frames.append((delivery_tag, multiple))
+
+    def acknowledged() -> set[int]:
+        return {each for tag, multiple in frames for each in (range(1, tag + 1) if multiple else (tag,))}
 
     monkeypatch.setattr(Channel, "basic_ack", noted)
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=0.5)
@@ -176,6 +184,8 @@ async def test_what_is_still_in_hand_is_not_acknowledged_with_what_is_done(
         return await had(effects) == [*before, *after]
 
     await eventually(the_others_are, what="everybody else's effect")
+    done = len(before) + len(after)
+    await eventually(lambda: len(acknowledged()) >= done, what="everybody else's acknowledgement")
     await broker.stop()
     assert await waiting(messaging, QUEUE) == 1
     assert (await messaging.take(QUEUE)).headers["x-delivery-count"] == 1

@@ -28,6 +28,12 @@ KINDS = ("good", "fails", "dies", "breaks", "is interrupted", "is slow")
 effects = sa.table("effects", sa.column("id", sa.Text), sa.column("place", sa.Integer))
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no batch be rolled back because this machine was busy; a test of that says otherwise."""
+    monkeypatch.setattr(batches, "WITHIN_S", 60)
+
+
 def meta_of(message_id: str, attempt: int = 1) -> EventMeta:
     return EventMeta(
         message_id, "TaskRead", "/tests", None, None, 1, "task.read", "task.read", attempt=attempt

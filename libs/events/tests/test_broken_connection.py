@@ -21,7 +21,7 @@ from laundry_events import (
 from laundry_events.events import TaskRead
 from laundry_testing.events import reading
 from laundry_testing.logs import logged_by
-from laundry_testing.messaging import Messaging, apply_plan, eventually
+from laundry_testing.messaging import DEADLINE_S, Messaging, apply_plan, eventually
 
 from .consuming import consume
 
@@ -97,13 +97,15 @@ async def taking(url: str, publisher: Publisher) -> AsyncIterator[list[str]]:
 
 
 async def test_a_publisher_leaves_a_connection_over_which_nothing_is_confirmed(wire: Wire) -> None:
-    # Longer than a confirm or a connection takes on a busy machine: the second one is to be the last.
-    publisher = Publisher(wire.url, source="tests", timeout_s=3, stalled_s=3)
+    publisher = Publisher(wire.url, source="tests", timeout_s=DEADLINE_S, stalled_s=DEADLINE_S)
     await publisher.wait_connected()
     await publisher.publish(reading("t1"))
     wire.go_dead()
+    publisher.timeout_s = publisher.stalled_s = 0.5
     with pytest.raises(BrokerUnavailable):
         await publisher.publish(reading("t2"))
+    # Longer than a confirm or a connection takes on a busy machine: the second one is to be the last.
+    publisher.timeout_s = publisher.stalled_s = DEADLINE_S
 
     async def published() -> bool:
         with contextlib.suppress(BrokerUnavailable):
@@ -117,9 +119,10 @@ async def test_a_publisher_leaves_a_connection_over_which_nothing_is_confirmed(w
 
 
 async def test_whoever_waits_on_a_connection_that_is_left_is_told(wire: Wire) -> None:
-    publisher = Publisher(wire.url, source="tests", timeout_s=1, stalled_s=0.5)
+    publisher = Publisher(wire.url, source="tests", timeout_s=DEADLINE_S)
     await publisher.wait_connected()
     wire.go_dead()
+    publisher.timeout_s, publisher.stalled_s = 1, 0.5
     waiting = []
     for number in range(10):
         waiting.append(asyncio.create_task(publisher.publish(reading(f"t{number}"))))

@@ -133,7 +133,7 @@ async def test_a_message_that_is_held_outlives_any_number_of_lost_connections(
     for copy in copies:
         assert copy.headers.get("x-delivery-count", 0) == 0
         assert copy.headers.get("x-attempt", 1) == 1
-        assert copy.headers["x-put-off"] == 1
+        assert copy.headers["x-put-off"] >= 1
     assert await empty(messaging, f"{QUEUE}.dlq")
 
 

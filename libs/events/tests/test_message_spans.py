@@ -132,8 +132,10 @@ async def test_an_event_that_nobody_takes_fails_its_span(publisher: Publisher, s
 
 @pytest.mark.servers
 async def test_one_transaction_for_several_messages_is_linked_with_each(
-    engine: AsyncEngine, spans: Spans
+    engine: AsyncEngine, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("laundry_events.batches.WITHIN_S", 60)
+
     async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
         with spans.tracer.start_as_current_span("INSERT"):
             pass

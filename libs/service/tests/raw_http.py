@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from prometheus_client import REGISTRY
@@ -121,6 +123,31 @@ async def served(**limits: Any) -> AsyncIterator[Served]:
         found = Served(client, made, others)
         yield found
         found.close()
+
+
+class Pace:
+    """The loop's time, which passes in steps."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    async def step(self, seconds: float) -> None:
+        """Let so much time pass; what it takes longer is not counted."""
+        await asyncio.to_thread(time.sleep, seconds)
+        self.now += seconds
+
+
+@contextmanager
+def paced() -> Iterator[Pace]:
+    """Let time pass for the server by no more than what the test steps: a pause of the machine is none.
+
+    Within it no deadline passes by itself.
+    """
+    loop = asyncio.get_running_loop()
+    pace = Pace(loop.time())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "time", lambda: pace.now)
+        yield pace
 
 
 def refused(reason: str) -> float:

@@ -189,12 +189,10 @@ async def test_before_the_list_was_ever_read_nobody_is_let_in(provider: Identity
 
     provider.answer = no_list
     authenticator = make(provider)
-    began = time.monotonic()
     with pytest.raises(Problem) as refused:
         await authenticator.check(KEY.sign())
     assert (refused.value.status, refused.value.code) == (503, "identity-unavailable")
     assert refused.value.headers["Retry-After"]
-    assert time.monotonic() - began < 10
     assert not await authenticator.knows_who_is_denied()
     provider.answer = None
     async with asyncio.timeout(20):

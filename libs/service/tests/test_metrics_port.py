@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from laundry_servers.ports import free_ports
 from laundry_service.http.settings import HttpSettings
 from laundry_service.server import Server
 from laundry_testing.logs import logged_by
@@ -41,12 +42,10 @@ async def running(port: int, metrics_port: int) -> AsyncIterator[httpx.AsyncClie
     assert app.state.stopping.is_set()
 
 
-async def test_metrics_are_on_their_port_and_nowhere_else(
-    unused_tcp_port: int, unused_tcp_port_factory: object
-) -> None:
-    metrics_port = unused_tcp_port_factory()  # type: ignore[operator]
-    main, metrics = f"http://127.0.0.1:{unused_tcp_port}", f"http://127.0.0.1:{metrics_port}"
-    async with running(unused_tcp_port, metrics_port) as client:
+async def test_metrics_are_on_their_port_and_nowhere_else() -> None:
+    port, metrics_port = free_ports(2)
+    main, metrics = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}"
+    async with running(port, metrics_port) as client:
         assert (await client.get(f"{main}/metrics")).status_code == 404
         answer = await client.get(f"{metrics}/metrics")
         assert answer.status_code == 200

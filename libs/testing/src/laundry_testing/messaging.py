@@ -22,20 +22,24 @@ DEADLINE_S = 40.0
 
 
 async def eventually(condition: Callable[[], Any], *, within_s: float = DEADLINE_S, what: str = "it") -> Any:
-    """Ask until the answer (of a function or a coroutine function) is true; fail after the deadline."""
+    """Ask until the answer (of a function or a coroutine function) is true; fail after the deadline.
+
+    A question that has no answer in its own time is asked again.
+    """
     answer: Any = None
     try:
-        async with asyncio.timeout(within_s) as limit:
+        async with asyncio.timeout(within_s):
             while True:
-                answer = condition()
-                if asyncio.iscoroutine(answer):
-                    answer = await answer
-                if answer:
-                    return answer
+                try:
+                    answer = condition()
+                    if asyncio.iscoroutine(answer):
+                        answer = await answer
+                    if answer:
+                        return answer
+                except TimeoutError as error:
+                    answer = error
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        if not limit.expired():
-            raise  # the condition's own
         raise AssertionError(f"{what} did not happen within {within_s:g} s; last answer {answer!r}") from None
 
 
@@ -50,14 +54,14 @@ class Messaging:
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[AbstractChannel]:
         """Open a confirming channel as the administrator."""
-        connection = await aio_pika.connect(self.amqp_url, timeout=10)
+        connection = await aio_pika.connect(self.amqp_url, timeout=DEADLINE_S)
         async with connection, connection.channel(on_return_raises=True) as channel:
             yield channel
 
     @asynccontextmanager
     async def publisher(self, source: str) -> AsyncIterator[Publisher]:
         """Publish what a service would, as the administrator."""
-        publisher = Publisher(self.amqp_url, source=source)
+        publisher = Publisher(self.amqp_url, source=source, timeout_s=DEADLINE_S, stalled_s=DEADLINE_S)
         try:
             await publisher.wait_connected()
             yield publisher
@@ -101,7 +105,7 @@ class Messaging:
             message = aio_pika.Message(
                 body, headers=dict(headers or {}), message_id=message_id, delivery_mode=2
             )
-            await target.publish(message, routing_key, timeout=10)
+            await target.publish(message, routing_key, timeout=DEADLINE_S)
 
     async def take(self, queue: str, *, within_s: float = DEADLINE_S) -> AbstractIncomingMessage:
         """Consume the next message of a queue; fail if none comes."""

@@ -52,7 +52,10 @@ def in_bucket(store: ObjectStoreAddress, bucket: str, words: Sequence[str]) -> l
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for item in page.get("Contents", []):
             key = item["Key"]
-            answer = s3.get_object(Bucket=bucket, Key=key)
+            try:
+                answer = s3.get_object(Bucket=bucket, Key=key)
+            except s3.exceptions.NoSuchKey:
+                continue  # deleted since it was listed
             told = f"{key}\n{answer['ResponseMetadata']['HTTPHeaders']}\n{answer['Metadata']}".encode()
             found += [f"{key}: {word}" for word in found_in(told + b"\n" + answer["Body"].read(), words)]
     return found
