@@ -14,6 +14,7 @@ import onnx
 import pytest
 from pydantic import ValidationError
 
+from ai_consumer.service.champion import REFUSING
 from ai_consumer.settings import Settings
 from laundry_events import Publisher
 from laundry_events.events import ModelPromoted, TaskRead, TaskSubmitted
@@ -187,6 +188,7 @@ async def test_a_champion_that_we_did_not_sign_so_is_refused_before_its_file_is_
             version = f"forged-{number}"
             data = colour_model(version)
             before = await _refused(client)
+            REFUSING.set(0)
             # Its file is not even there: whoever fetched it would say so instead.
             await tell(store, forge(kind, version, data))
 
@@ -220,10 +222,12 @@ async def test_a_replica_takes_champions_of_the_old_and_of_the_new_key_while_key
         await tell(store, new.seal(manifest_of("champion-3", data), "champion"))
         await serves(client, "champion-3")
     # A replica that knows the old key only goes on with the shipped model.
+    REFUSING.set(0)
     async with replica(champion_poll_s=0.2) as client:
         await ready(client)
         await serves(client, "shipped-1")
-        assert "laundry_model_refusing 1.0" in metrics_text()
+        await eventually(lambda: "laundry_model_refusing 1.0" in metrics_text(), what="the refusal")
+        await serves(client, "shipped-1")
 
 
 def test_without_a_public_key_a_replica_does_not_start_and_says_what_to_set(
@@ -263,6 +267,7 @@ async def test_a_broken_champion_is_refused_and_the_old_one_goes_on(
             "no manifest",
         ):
             before = await _refused(client)
+            REFUSING.set(0)
             await damage(store, kind)
 
             async def refused(before: float = before) -> bool:

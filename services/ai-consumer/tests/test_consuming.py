@@ -14,6 +14,7 @@ from PIL import Image
 
 from ai_consumer.reading import reading_id
 from laundry_events import NoAnswer, Publisher, Requester
+from laundry_events.circuit_breaker import PAUSED
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_events.previews import BRANCH_HEADER, PREVIEW_QUEUE, Preview
@@ -251,6 +252,7 @@ async def test_while_the_object_store_is_away_photos_are_held_and_none_is_retrie
         await ready(client)
         retried = await _retried(client)
         await door.close()
+        PAUSED.labels("s3").set(0)  # whatever another test left
         await helper.publish(task)
         await eventually(lambda: _paused(client), what="the pause")
         assert (await client.get("/readyz")).status_code == 503
@@ -306,6 +308,7 @@ async def test_a_store_that_refuses_every_photo_holds_them_though_its_bucket_is_
     for task in tasks:
         await store.put(task.photo.key, photo, media_type="image/jpeg")
     door.refuses = b"GET /"
+    PAUSED.labels("s3").set(0)  # whatever another test left
     async with replica(s3_endpoint_url=door.url) as client:
         for task in tasks:
             await helper.publish(task)

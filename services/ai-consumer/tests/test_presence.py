@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from ai_consumer.service import presence
 from ai_consumer.service.presence import Presence
-from ai_consumer.service.shadow import falls_to
+from ai_consumer.service.shadow import ShadowReader, falls_to
 from laundry_events import Publisher
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.manifest import Manifest
-from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
+from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow, Shadowed
 from laundry_reading.signing import Purpose, SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
@@ -156,8 +156,16 @@ async def test_a_shadow_reads_alongside_is_counted_and_never_shown(
 @pytest.mark.servers
 @pytest.mark.usefixtures("talkative")
 async def test_a_shadow_that_is_broken_or_unlike_the_champion_does_not_read(
-    replica: Replica, store: ObjectStore
+    replica: Replica, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looks: list[Shadowed | None] = []
+    look = ShadowReader.look
+
+    async def noted(reader: ShadowReader) -> None:
+        await look(reader)
+        looks.append(reader.tally)
+
+    monkeypatch.setattr(ShadowReader, "look", noted)
     labels = ("t-shirt", "pants", "hat")
     data = colour_model("other-5", labels=labels)
     manifest = manifest_of("other-5", data, labels=labels)
@@ -188,8 +196,10 @@ async def test_a_shadow_that_is_broken_or_unlike_the_champion_does_not_read(
         ):
             body = Shadow(version=version, share=1.0).model_dump_json().encode()
             await store.put(SHADOW_KEY, body, media_type="application/json")
-            # It is looked at ten times a second.
-            await asyncio.sleep(0.5)
+            # Of two more looks the second began after it was there.
+            looks.clear()
+            await eventually(lambda: len(looks) >= 2, what=f"a look at {version}")
+            assert looks[-1] is None, version
             assert [word.shadow for word in await told(store)] in ([None], [])
             assert (await client.get("/livez")).status_code == 200
         await keep(store, "good-7", colour_model("good-7"))

@@ -149,7 +149,7 @@ async def test_who_has_an_account_adds_the_branch_to_it(world: World) -> None:
     first = await world.invite(world.operator, "helper", "b1")
     second = await world.invite(world.operator, "helper", "b2")
     other_role = await world.invite(world.operator, "owner", "b2")
-    async with httpx.AsyncClient(base_url=world.http.base_url) as browser:
+    async with httpx.AsyncClient(base_url=world.http.base_url, timeout=60) as browser:
         paths = [
             each["link"].removeprefix(world.settings.issuer) for each in (first, second, other_role, first)
         ]

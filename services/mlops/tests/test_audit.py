@@ -41,12 +41,11 @@ async def test_promotion_rollback_and_runs_name_who_and_why(
         assert back.status_code == 200, back.text
         run = (await client.post("/training-runs", json={"kind": "refit"}, headers=kim)).json()
         await client.post(f"/training-runs/{run['id']}/cancellation?reason=wrong+day", headers=lee)
-        page = (await client.get("/models/audit?limit=3", headers=kim)).json()
+        page = (await client.get("/models/audit?limit=2", headers=kim)).json()
         rest = (await client.get(f"/models/audit?cursor={page['next_cursor']}", headers=kim)).json()
         assert (await client.get("/models/audit", headers=identity.bearer("owner"))).status_code == 403
-        assert (await client.get("/models/audit?object=better-2", headers=kim)).json()["items"] == rest[
-            "items"
-        ]
+        of_one = (await client.get("/models/audit?object=better-2", headers=kim)).json()["items"]
+        assert of_one == rest["items"][-1:]
     told = [
         (each["action"], each["object"], each["by"], each["reason"])
         for each in [*page["items"], *rest["items"]]

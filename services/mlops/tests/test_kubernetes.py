@@ -75,11 +75,19 @@ async def api(fake: Any) -> AsyncIterator[str]:
             await fake.tell()
 
 
+@pytest.fixture
+def retry_for_s() -> float:
+    """How long a silent cluster is waited for."""
+    return 60
+
+
 @pytest_asyncio.fixture
-async def jobs(fake: Any, account: Path, templates: Path) -> AsyncIterator[KubernetesJobs]:
+async def jobs(
+    fake: Any, account: Path, templates: Path, retry_for_s: float
+) -> AsyncIterator[KubernetesJobs]:
     async with api(fake) as url:
         cluster = Cluster(url, account)
-        yield KubernetesJobs(cluster, templates, retry_for_s=6)
+        yield KubernetesJobs(cluster, templates, retry_for_s=retry_for_s)
         await cluster.close()
 
 
@@ -174,6 +182,7 @@ async def test_an_answer_that_is_lost_makes_no_second_job(fake: Any, jobs: Kuber
     assert await job.wait() == JobOutcome()
 
 
+@pytest.mark.parametrize("retry_for_s", [6])
 async def test_a_cluster_that_stays_silent_fails_the_launch_and_never_the_search(
     fake: Any, jobs: KubernetesJobs
 ) -> None:

@@ -36,8 +36,14 @@ def named_job(run_id: str, kind: str) -> list[str]:
 
 
 def processes_of(run_id: str) -> int:
-    found = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return sum(run_id in child.cmdline() for child in found)
+    return sum(_is_of(child, run_id) for child in psutil.Process().children())
+
+
+def _is_of(child: psutil.Process, run_id: str) -> bool:
+    try:
+        return child.status() != psutil.STATUS_ZOMBIE and run_id in child.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 HOLDS = (

@@ -94,7 +94,7 @@ class World:
         finally:
             app.state.stopping.set()
             server.should_exit = True
-            await asyncio.wait_for(serving, 20)
+            await asyncio.wait_for(serving, 90)
 
     async def events(self) -> list[dict[str, Any]]:
         """Bodies of the events that wait in the outbox, oldest first."""

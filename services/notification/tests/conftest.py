@@ -214,6 +214,10 @@ def make_settings(database_url: str, identity: FileIdentity, fcm: LocalFcm) -> M
             "web_push_subject": "mailto:operator@laundry.example",
             "web_push_services": f"default,{fcm.url}",
             "match_pushes_per_second": 500,
+            # A busy machine makes no push be tried twice and lets nobody be told "busy"; tests of hanging
+            # pushes and of held rows say less.
+            "fcm_attempt_timeout_s": 30,
+            "lock_timeout_s": 60,
             **identity.settings,
             **changes,
         }
@@ -232,10 +236,14 @@ async def phones(fcm: LocalFcm) -> AsyncIterator[Phones]:
 
 @pytest_asyncio.fixture
 async def alone(
-    make_settings: MakeSettings, identity: FileIdentity, phones: Phones, database: Database
+    make_settings: MakeSettings,
+    identity: FileIdentity,
+    phones: Phones,
+    database: Database,
+    tuned: dict[str, Any],
 ) -> AsyncIterator[World]:
     """The HTTP process without a broker: it must serve all the same."""
-    async with serving(create_app(make_settings())) as http:
+    async with serving(create_app(make_settings(**tuned))) as http:
         yield World(http, identity, phones, database)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import time
 from collections import Counter
 
 import httpx
@@ -153,6 +152,7 @@ async def test_registering_and_forgetting_at_once(alone: World) -> None:
     assert {answer.status_code for answer in answers} <= {200, 201, 204}
 
 
+@pytest.mark.parametrize("tuned", [{"lock_timeout_s": 5}], ids=["5 s"])
 async def test_a_phone_that_somebody_holds_is_answered_busy_and_holds_up_nobody_else(alone: World) -> None:
     held = await alone.register("owner", "b1", sub="kim")
     bearer = alone.identity.bearer("owner", "b1", sub="kim")
@@ -165,10 +165,9 @@ async def test_a_phone_that_somebody_holds_is_answered_busy_and_holds_up_nobody_
             asyncio.create_task(post(alone, {"token": held, "platform": "ios"}, bearer)) for _ in range(20)
         ]
         await asyncio.sleep(0.2)
-        began = time.monotonic()
         await asyncio.gather(*(alone.register("owner", "b2", sub=f"other-{number}") for number in range(5)))
         assert await alone.history("owner", "b2", sub="other-1") == []
-        assert time.monotonic() - began < 2
+        assert not all(task.done() for task in waiting)
         for answer in await asyncio.gather(*waiting):
             assert_problem(answer, 503, "busy")
             assert int(answer.headers["Retry-After"]) >= 1
@@ -183,9 +182,7 @@ async def test_an_owner_whose_row_somebody_holds_reads_all_the_same(alone: World
         )
     async with alone.database.transaction() as session:
         await session.execute(sa.select(owner_branches).with_for_update())
-        began = time.monotonic()
         assert await alone.history("owner", "b1", sub="kim") == []
-        assert time.monotonic() - began < 2
     await alone.history("owner", "b1", sub="kim")
     recent = owner_branches.c.seen_at > sa.func.now() - sa.text("interval '1 minute'")
     assert await alone.count(owner_branches, recent) == 1

@@ -44,7 +44,7 @@ def test_fcm_keeps_a_push_only_as_long_as_it_may_be_shown() -> None:
 def pushing(fcm: LocalFcm) -> Making:
     @asynccontextmanager
     async def make(
-        credentials_file: Path | None = None, timeout_s: float = 5
+        credentials_file: Path | None = None, timeout_s: float = 60
     ) -> AsyncIterator[FirebasePusher]:
         pusher = FirebasePusher(
             url=fcm.url, credentials_file=credentials_file, project_id=None, attempt_timeout_s=timeout_s
@@ -93,7 +93,7 @@ async def test_an_fcm_that_does_not_answer_in_time(pushing: Making, phones: Phon
 
 async def test_an_fcm_that_is_not_there(phones: Phones) -> None:
     pusher = FirebasePusher(
-        url="http://127.0.0.1:1", credentials_file=None, project_id=None, attempt_timeout_s=5
+        url="http://127.0.0.1:1", credentials_file=None, project_id=None, attempt_timeout_s=60
     )
     await pusher.start()
     answer = await pusher.push(a_push("phone"))

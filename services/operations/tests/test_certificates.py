@@ -44,8 +44,9 @@ def told(endpoint: str) -> float | None:
 
 
 async def test_a_listener_tells_when_its_certificate_ends_even_if_it_is_over(
-    authority: Authority, listener: asyncio.Server
+    authority: Authority, listener: asyncio.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("laundry_service.telemetry.certificates.TIMEOUT_S", 60)
     endpoint = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     own = authority.path_of("client")
     watch = CertificateWatch([endpoint, "127.0.0.1:9"], f"amqps://u:p@{endpoint}/?certfile={own}")

@@ -137,6 +137,7 @@ async def test_a_queue_that_is_not_bound_is_in_the_metrics_until_it_is(world: Wo
     def is_missing(number: int) -> bool:
         return f'laundry_bindings_missing{{queue="task.read"}} {number}.0' in metrics_text()
 
+    sampling.hide()
     await eventually(lambda: is_missing(0), what="a first look")
     async with world.messaging.channel() as channel:
         queue = await channel.get_queue("task.read", ensure=False)

@@ -97,7 +97,7 @@ async def test_a_letter_that_is_the_same_in_two_queues_is_sent_back_to_both(worl
     for queue in both:
         job = await world.post(REDRIVE, 202, queue=queue, dry_run=False, why="mended")
         assert (await world.ended(job["id"]))["done"] == 1
-        assert (await world.messaging.take(queue, within_s=5)).message_id == "m1"
+        assert (await world.messaging.take(queue)).message_id == "m1"
         await holds(world.messaging, f"{queue}.dlq", 0)
 
 
@@ -219,8 +219,14 @@ async def test_what_no_database_can_hold_is_refused(world: World) -> None:
 
 
 async def test_jobs_on_more_queues_than_there_are_connections_end_and_keep_nobody_waiting(
-    settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
+    settings: Settings,
+    database_url: str,
+    messaging: Messaging,
+    identity: FileIdentity,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A busy machine may be slow to answer; nobody who waits for a connection is answered at all.
+    monkeypatch.setattr("laundry_service.http.health.CHECK_TIMEOUT_S", 60)
     queues = ("task.submitted", "task.read", "task.confirmed")
     for queue in queues:
         for number in range(3):

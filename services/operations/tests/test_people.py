@@ -1,23 +1,29 @@
 """People ask for their data and to be forgotten; operations asks everybody and sees it through."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 
 from laundry_events.topology import HISTORY, PLAN
 from laundry_service.migrate import upgrade
 from laundry_service.personal_data.erasing import queue_of, who_erases
+from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.serving import serving
 from laundry_testing.traces import in_database, in_queues, in_stream
 from operations.app import create_app
+from operations.erasures import Surroundings
 from operations.service import sampling
+from operations.service.surroundings import PeopleInQueues
 from operations.settings import PEERS, Settings
+from operations.tables import erasures
 
 from .conftest import Services, World, becomes, bury
 
@@ -53,7 +59,10 @@ async def test_a_person_is_forgotten_once_nothing_can_bring_them_back(
     # The one that was away finishes later.
     await services.answer(first)
     await becomes(hurried, begun["id"], "settling", dead_letters=1)
-    assert await in_queues(hurried.messaging.amqp_url, ["task.read.dlq"], [WHO]) != []
+    # While operations walks over the letters it holds them.
+    await eventually(
+        lambda: in_queues(hurried.messaging.amqp_url, ["task.read.dlq"], [WHO]), what="the letter"
+    )
     await hurried.messaging.take("task.read.dlq")
     await services.answer(*who_erases(), rows=0)
     done = await becomes(hurried, begun["id"], "completed")
@@ -71,9 +80,23 @@ async def test_a_person_is_forgotten_once_nothing_can_bring_them_back(
 
 
 async def test_nobody_is_settled_while_a_letter_that_names_them_was_only_just_sent_back(
-    settings: Settings, identity: FileIdentity, messaging: Messaging, services: Services
+    settings: Settings,
+    identity: FileIdentity,
+    messaging: Messaging,
+    services: Services,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hurried = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2, "counts_lag_s": 60.0}
+    looks: list[Surroundings] = []
+    look = PeopleInQueues.look
+
+    async def noted(around: PeopleInQueues, person: str, since: datetime | None) -> Surroundings:
+        found = await look(around, person, since)
+        looks.append(found)
+        return found
+
+    monkeypatch.setattr(PeopleInQueues, "look", noted)
     async with serving(create_app(settings.model_copy(update=hurried))) as http:
         world = World(http, identity, messaging)
         await bury(messaging, "m1", **{"x-error-message": f"no such customer: {WHO}"})
@@ -85,6 +108,13 @@ async def test_nobody_is_settled_while_a_letter_that_names_them_was_only_just_se
         await world.ended(job["id"])
         # Its copy waits in a queue, and is seconds old: nobody is asked for the last time.
         await becomes(world, asked["id"], "settling", dead_letters=0, waiting_for=[])
+        # What the first further look finds has had its effect when a second has been made.
+        seen = len(looks)
+        await eventually(lambda: len(looks) >= seen + 3, what="further looks")
+        assert looks[-1] == Surroundings(0, drained=False)
+        await becomes(world, asked["id"], "settling", dead_letters=0, waiting_for=[])
+        async with database.session() as session:
+            assert (await session.execute(sa.select(erasures.c.attempt))).scalar_one() == 1
 
 
 async def names_of_queues(messaging: Messaging) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 from laundry_events.plan import DEAD_EXCHANGE
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import metrics_text
+from operations.service import sampling
 
 from .conftest import DEAD, FAILED, QUEUE, World, bury, holds
 
@@ -22,6 +23,7 @@ async def test_queues_show_consumers_dead_letters_and_what_is_wrong(world: World
 
 async def test_alerts_see_the_queues_in_the_metrics(world: World) -> None:
     await bury(world.messaging, "m1")
+    sampling.hide()
 
     async def told() -> bool:
         metrics = metrics_text()

@@ -24,8 +24,8 @@ class SignInSettings(TrustSettings):
     )
     session_keys: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None,
-        description=f"Seals the cookies, {MIN_KEY} characters or more, the same in all replicas; several with "
-        "commas while one replaces another: the first seals, all open",
+        description=f"Seals the cookies, {MIN_KEY} characters or more, the same in all replicas; several "
+        "with commas while one replaces another: the first seals, all open",
     )
     session_days: float = Field(default=30, gt=0, le=400, description="How long a cookie is kept unused")
 
