@@ -26,6 +26,20 @@ def scene(width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
+def half_transparent(image: Image.Image) -> Image.Image:
+    """The picture without its left half."""
+    clear = image.convert("RGBA")
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(0, (0, 0, image.width // 2, image.height))
+    clear.putalpha(alpha)
+    return clear
+
+
+def enlarged(width: int, height: int) -> Image.Image:
+    """A picture of large blocks, which takes little to code."""
+    return scene(100, 75).resize((width, height), Image.Resampling.NEAREST)
+
+
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     """The picture as a file."""
     buffer = io.BytesIO()
@@ -79,14 +93,22 @@ def heic(image: Image.Image, *, orientation: int | None = None, **options: Any) 
         exif = Image.Exif()
         exif[0x0112] = orientation
         options["exif"] = exif.tobytes()
+    # What else is asked for is written into the parameters, which are shared.
+    options["enc_params"] = dict(options.get("enc_params", {}))
     return encode(image, options.pop("kind", "HEIF"), **({"quality": 90} | options))
 
 
-def deep_heic(image: Image.Image) -> bytes:
+QUICK: dict[str, Any] = {"quality": 40, "enc_params": {"preset": "ultrafast"}}
+"""How a large HEIC is coded, where only its size counts."""
+
+
+def deep_heic(image: Image.Image, **options: Any) -> bytes:
     """The picture as a HEIC of ten bits a channel."""
-    deep = np.asarray(image.convert("RGB")).astype(np.uint16) * 257
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    deep = np.asarray(image.convert(mode)).astype(np.uint16) * 257
     buffer = io.BytesIO()
-    pillow_heif.from_bytes(mode="RGB;16", size=image.size, data=deep.tobytes()).save(buffer, quality=90)
+    file = pillow_heif.from_bytes(mode=f"{mode};16", size=image.size, data=deep.tobytes())
+    file.save(buffer, **({"quality": 90} | options))
     return buffer.getvalue()
 
 
@@ -101,13 +123,28 @@ def jpeg_of_rows(width: int, height: int) -> bytes:
     return head + blocks + b"".join(mark + blocks for mark in marks) + b"\xff\xd9"
 
 
-def png_of_rows(width: int, height: int) -> bytes:
+COLOURS = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}
+# Where each pass of an interlaced PNG begins, and how far its columns and rows are apart.
+PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+
+
+def png_of_rows(
+    width: int, height: int, *, mode: str = "RGB", depth: int = 8, interlaced: bool = False
+) -> bytes:
     """A PNG of any height from one row."""
-    row = b"\0" + np.asarray(scene(width, 16))[0].tobytes()
+    row = np.asarray(scene(min(width, 16_384), 16).convert(mode))[:1].reshape(-1, len(mode))
+    row = np.resize(row, (width, len(mode)))
+    if mode.endswith("A"):
+        row[: width // 3, -1] = 99
+    deep = row if depth == 8 else (row.astype(">u2") * 257).astype(">u2")
     packer = zlib.compressobj(1)
-    packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    packed = []
+    for left, top, apart, between in PASSES if interlaced else [(0, 0, 1, 1)]:
+        line = b"\0" + deep[left::apart].tobytes()
+        packed += [packer.compress(line) for _ in range(top, height, between)]
+    header = struct.pack(">IIBBBBB", width, height, depth, COLOURS[mode], 0, 0, interlaced)
+    body = chunk(b"IDAT", b"".join(packed) + packer.flush())
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
 
 
 def heic_of_tiles(columns: int, rows: int, *, tile: tuple[int, int]) -> bytes:

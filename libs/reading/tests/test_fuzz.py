@@ -5,7 +5,6 @@ LAUNDRY_FUZZ multiplies the number of examples: `LAUNDRY_FUZZ=50 pytest libs/rea
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
@@ -17,8 +16,8 @@ from laundry_reading.pictures import make_pictures
 from laundry_reading.preprocess import decode_for_model
 
 from .pictures import chunk, deep_heic, encode, heic, scene, segment
+from .work import TIMES
 
-TIMES = int(os.environ.get("LAUNDRY_FUZZ", "1"))
 LONGEST_S = 20
 PICTURE = scene(96, 64)
 EXIF = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"

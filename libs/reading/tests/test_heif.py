@@ -10,15 +10,23 @@ import pytest
 from PIL import Image
 
 from laundry_reading.heif import read_container
-from laundry_reading.heif_picture import read_heif
+from laundry_reading.heif_picture import (
+    MAX_DEEP_RICH_TILE_PIXELS,
+    MAX_DEEP_TILE_PIXELS,
+    MAX_RICH_TILE_PIXELS,
+    MAX_TILE_PIXELS,
+    decode_heif,
+    read_heif,
+)
 from laundry_reading.photo import DamagedPhoto, PhotoError, TooManyPixels, TruncatedPhoto, check_photo
 from laundry_reading.preprocess import decode_for_model
 
-from .pictures import box, deep_heic, encode, heic, scene
+from .pictures import box, deep_heic, encode, half_transparent, heic, heic_of_tiles, scene
 from .test_preprocess import STORED
 
 SIZE = 96
 PICTURE = scene(640, 480)
+HALF = half_transparent(PICTURE)
 
 
 @cache
@@ -69,11 +77,7 @@ def test_ten_bits_thumbnails_and_gray() -> None:
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
 def test_what_is_transparent_lies_on_white(kind: str) -> None:
-    image = PICTURE.convert("RGBA")
-    alpha = Image.new("L", image.size, 255)
-    alpha.paste(0, (0, 0, 320, 480))
-    image.putalpha(alpha)
-    seen = decode_for_model(heic(image, kind=kind), SIZE)
+    seen = decode_for_model(heic(HALF, kind=kind), SIZE)
     assert (seen[:, :40] > 250).all()
     assert np.abs(seen[:, 56:].astype(int) - plain()[:, 56:]).mean() < 3
 
@@ -104,6 +108,43 @@ def test_one_piece_has_a_limit_and_a_grid_has_not() -> None:
     large = photo.replace(width + height, (8160).to_bytes(4, "big") + (6144).to_bytes(4, "big"))
     with pytest.raises(TooManyPixels, match="one piece"):
         check_photo(large)
+
+
+@pytest.mark.parametrize(
+    ("photo", "kind", "limits"),
+    [
+        (heic(PICTURE), "HEIC", MAX_TILE_PIXELS),
+        (heic(PICTURE, chroma=444), "HEIC", MAX_RICH_TILE_PIXELS),
+        (heic(HALF, chroma=420), "HEIC", MAX_RICH_TILE_PIXELS),
+        (deep_heic(PICTURE), "HEIC", MAX_DEEP_TILE_PIXELS),
+        (deep_heic(PICTURE, chroma=444), "HEIC", MAX_DEEP_RICH_TILE_PIXELS),
+        (heic(PICTURE, kind="AVIF"), "AVIF", MAX_TILE_PIXELS),
+        (heic(PICTURE, kind="AVIF", subsampling="4:4:4"), "AVIF", MAX_RICH_TILE_PIXELS),
+        (heic(HALF, kind="AVIF"), "AVIF", MAX_RICH_TILE_PIXELS),
+    ],
+)
+def test_one_piece_may_be_as_large_as_its_kind_weighs(
+    photo: bytes, kind: str, limits: dict[str, int]
+) -> None:
+    size = (640).to_bytes(4, "big") + (480).to_bytes(4, "big")
+    most = limits[kind]
+    wide = (8000).to_bytes(4, "big")
+    assert read_heif(photo.replace(size, wide + (most // 8000).to_bytes(4, "big")))[0].format == kind
+    with pytest.raises(TooManyPixels, match="one piece") as caught:
+        read_heif(photo.replace(size, wide + (most // 8000 + 1).to_bytes(4, "big")))
+    assert caught.value.facts["max_pixels"] == most
+
+
+@pytest.mark.parametrize("tile", [(254, 262), (202, 206)], ids=str)
+def test_tiles_that_no_block_divides_are_made_as_small_as_others(tile: tuple[int, int]) -> None:
+    photo = heic_of_tiles(6, 5, tile=tile)
+    _, picture = read_heif(photo)
+    # Both sides are twice a prime.
+    small = decode_heif(picture, 150)
+    assert 150 <= min(small.size) < 300
+    whole = decode_heif(picture, 10_000).resize(small.size, Image.Resampling.BOX)
+    off = np.abs(np.asarray(small).astype(int) - np.asarray(whole))
+    assert off.mean() < 4
 
 
 def test_pixels_that_do_not_decode_are_told_as_damage() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from laundry_reading import webp
+from laundry_reading.jpeg import MAX_SEGMENTS
 from laundry_reading.photo import (
+    DamagedPhoto,
     EmptyPhoto,
     PhotoError,
     PhotoInfo,
@@ -18,10 +24,12 @@ from laundry_reading.photo import (
     TooManyPixels,
     TruncatedPhoto,
     check_photo,
+    inspect_at_once,
     inspect_photo,
 )
 
-from .pictures import encode, png_that_claims, scene
+from .pictures import encode, heic, png_that_claims, scene, segment
+from .work import bounded
 
 PHOTOS = {
     "jpeg": encode(scene(160, 120), "JPEG", quality=90),
@@ -88,6 +96,60 @@ def test_what_a_decoder_holds_whole_has_a_lower_limit_that_is_told() -> None:
         inspect_photo(bytes(progressive))
 
 
+def jpeg_that_claims(width: int, height: int) -> bytes:
+    data = bytearray(PHOTOS["jpeg"])
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(145_000, 431), (431, 145_000), (100_000, 431), (8193, 1), (12_001, 1000), (60_000, 863)],
+)
+@pytest.mark.parametrize("claim", [png_that_claims, jpeg_that_claims])
+def test_what_is_too_long_for_how_narrow_it_is_is_refused(
+    claim: Callable[[int, int], bytes], width: int, height: int
+) -> None:
+    if claim is jpeg_that_claims and max(width, height) > 65_500:
+        pytest.skip("no JPEG is as long")
+    with pytest.raises(TooManyPixels, match="so narrow") as caught:
+        inspect_photo(claim(width, height))
+    narrow = min(width, height)
+    assert caught.value.facts == {
+        "width": width,
+        "height": height,
+        "max_pixels": max(8192, 12 * narrow) * narrow,
+    }
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(16_382, 3600), (3600, 16_382), (12_416, 1856), (8192, 431), (8192, 1), (20_000, 2200)],
+)
+def test_the_panoramas_of_phones_are_taken(width: int, height: int) -> None:
+    assert inspect_photo(jpeg_that_claims(width, height)).width == width
+    if width <= 16_384:
+        assert inspect_photo(png_that_claims(width, height)).width == width
+
+
+def test_a_png_has_a_width_as_its_rows_weigh() -> None:
+    for depth, colour, most in [
+        (8, 2, 30_000),
+        (8, 3, 30_000),
+        (8, 6, 16_384),
+        (16, 2, 16_384),
+        (16, 4, 12_000),
+    ]:
+        photo = bytearray(png_that_claims(most, 5000))
+        photo[24], photo[25] = depth, colour
+        assert inspect_photo(bytes(photo)).width == most
+        photo[16:20] = (most + 1).to_bytes(4, "big")
+        with pytest.raises(TooManyPixels, match="a row") as caught:
+            inspect_photo(bytes(photo))
+        assert caught.value.facts["max_pixels"] == most * 5000
+
+
 def test_exactly_the_most_pixels_are_taken() -> None:
     assert inspect_photo(PHOTOS["png"], max_pixels=160 * 120).width == 160
     with pytest.raises(TooManyPixels):
@@ -128,6 +190,72 @@ def test_a_jpeg_with_a_second_picture_behind_it_is_a_jpeg() -> None:
     data = encode(first, "MPO", save_all=True, append_images=[scene(40, 30)])
     assert Image.open(io.BytesIO(data)).format == "MPO"
     assert inspect_photo(data) == PhotoInfo("image/jpeg", 160, 120, "jpg")
+
+
+JPEG, PROGRESSIVE = PHOTOS["jpeg"], PHOTOS["progressive"]
+SECOND_SCAN = PROGRESSIVE.index(b"\xff\xda", PROGRESSIVE.index(b"\xff\xda") + 2)
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "what", [b"\xff\x00", b"\xff\xff", b"\xff\xd3", b"\xff\x01", b"\x07\x07"], ids=bytes.hex
+)
+def test_a_megabyte_that_decoders_skip_is_skipped_in_one_step(what: bytes) -> None:
+    with bounded(steps=5000, megabytes=8):
+        assert inspect_photo(JPEG[:2] + what * (MEGABYTE // 2) + JPEG[2:]).width == 160
+
+
+@pytest.mark.parametrize("marker", [0xE0, 0xDB, 0xFE])
+def test_a_jpeg_has_so_many_segments_and_no_more(marker: int) -> None:
+    empty = segment(marker, b"")
+    assert inspect_photo(JPEG[:2] + segment(0xE1, bytes(60_000)) * 400 + JPEG[2:]).width == 160
+    for before, behind in [(JPEG[:2], JPEG[2:]), (PROGRESSIVE[:SECOND_SCAN], PROGRESSIVE[SECOND_SCAN:])]:
+        with bounded(steps=60 * MAX_SEGMENTS, megabytes=16), pytest.raises(DamagedPhoto):
+            inspect_photo(before + empty * (MEGABYTE // 4) + behind)
+
+
+def test_what_a_comment_holds_is_no_scan() -> None:
+    cut = PROGRESSIVE[:SECOND_SCAN] + segment(0xFE, b"\xff\xda" * 32_000) * 15 + PROGRESSIVE[SECOND_SCAN:-2]
+    with bounded(steps=100_000, megabytes=16):
+        assert check_photo(cut).width == 160
+
+
+def test_a_webp_of_empty_chunks_costs_what_it_weighs() -> None:
+    body = b"WEBP" + b"ALPH\0\0\0\0" * 16_000
+    with bounded(steps=16_000 * 12, megabytes=4), pytest.raises(DamagedPhoto):
+        inspect_photo(b"RIFF\4\0\0\0" + body)
+    picture = PHOTOS["webp"][12:]
+    assert inspect_photo(b"RIFF\4\0\0\0WEBP" + picture).width == 160
+
+
+def test_comments_that_are_no_drawing_are_not_divided_in_every_way() -> None:
+    program = (
+        "from laundry_reading.photo import NotAnImage, inspect_photo\n"
+        "try: inspect_photo(b'<!---->' * 500)\n"
+        "except NotAnImage: print('no')"
+    )
+    # In a process of its own: a regular expression that does not end cannot be stopped.
+    child = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert child.stdout == "no\n"
+    with pytest.raises(PhotoError, match="SVG"):
+        inspect_photo(b"<?xml version='1.0'?> <!-- a --> <!-- b --><svg>")
+
+
+def test_only_a_jpeg_is_looked_into_where_nothing_may_stand_still() -> None:
+    photos = {**PHOTOS, "heic": heic(scene(160, 120))}
+    for name in ("png", "webp", "lossless", "heic"):
+        with bounded(steps=100, megabytes=1):
+            assert inspect_at_once(photos[name]) is None
+    assert inspect_at_once(PHOTOS["jpeg"]) == inspect_photo(PHOTOS["jpeg"])
+    assert inspect_at_once(PHOTOS["progressive"]) == inspect_photo(PHOTOS["progressive"])
+    with pytest.raises(EmptyPhoto):
+        inspect_at_once(b"")
+    with pytest.raises(TooManyBytes):
+        inspect_at_once(PHOTOS["png"], max_bytes=len(PHOTOS["png"]) - 1)
+    with pytest.raises(PhotoError, match="PDF"):
+        inspect_at_once(b"%PDF-1.7")
 
 
 @settings(deadline=None, max_examples=300)

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from PIL import Image
 
+from helper.service.submission import SMALL_BYTES
+from laundry_reading import decoding
 from laundry_reading.bare import bare
 from laundry_reading.photo import MAX_BYTES
 from laundry_testing.plugin import Bucket
@@ -17,6 +19,7 @@ from laundry_testing.problems import assert_problem
 from laundry_testing.s3 import client
 
 from .conftest import Service, heic, picture
+from .hostile import extents_without_bytes, long_and_narrow
 
 pytestmark = pytest.mark.servers
 
@@ -65,9 +68,28 @@ async def test_photos_that_are_none(alone: Service, bucket: Bucket) -> None:
         (gif(), "image/gif", 415, "photo-is-gif"),
         (bomb(21_000, 11_000), "image/png", 422, "photo-too-many-pixels"),
         (bomb(200_000, 200_000), "image/png", 422, "photo-too-many-pixels"),
+        (long_and_narrow(), "image/png", 422, "photo-too-many-pixels"),
+        (extents_without_bytes(), "image/heic", 422, "photo-damaged"),
     ]:
         assert_problem(await alone.upload(photo, media_type=media_type), status, code)
     await nothing_is_kept(alone, bucket)
+
+
+async def test_only_jpegs_are_looked_into_by_the_service_itself(
+    alone: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(data: bytes) -> None:
+        raise AssertionError("read where a hostile file could stop all uploads")
+
+    monkeypatch.setattr(decoding, "read_heif", never)
+    monkeypatch.setitem(decoding._READERS, "PNG", never)
+    monkeypatch.setitem(decoding._READERS, "WEBP", never)
+    large = io.BytesIO()
+    Image.frombytes("RGB", (700, 700), random.Random(1).randbytes(700 * 700 * 3)).save(large, "PNG")
+    assert len(large.getvalue()) > SMALL_BYTES
+    for photo in (heic(), picture(kind="PNG"), picture(kind="WEBP"), picture(kind="AVIF"), large.getvalue()):
+        answer = await alone.upload(photo)
+        assert answer.status_code == 201, answer.text
 
 
 async def test_more_bytes_than_the_limit(alone: Service, bucket: Bucket) -> None:

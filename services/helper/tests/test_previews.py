@@ -21,7 +21,8 @@ from laundry_testing.plugin import Bucket
 from laundry_testing.problems import assert_problem
 from laundry_testing.s3 import client
 
-from .conftest import Service, picture
+from .conftest import Service, heic, picture
+from .hostile import extents_without_bytes, long_and_narrow
 
 
 async def preview(
@@ -113,6 +114,28 @@ async def test_a_photo_of_a_phone_goes_to_the_reader_as_a_small_picture(service:
     assert len(asked[-1]) < MESSAGE_BYTES
 
 
+async def test_what_could_cost_a_reader_more_than_it_weighs_goes_as_a_small_jpeg(service: Service) -> None:
+    assert service.messaging is not None
+    asked: list[bytes] = []
+    said = Preview(needs_review=True, model_version="m1").model_dump_json().encode()
+
+    async def read(photo: bytes, _: str) -> bytes:
+        asked.append(photo)
+        return said
+
+    async with reading(service.messaging, read):
+        await answered(service)
+        large, unended = picture(4100, 3000), picture(640, 480)[:-2]
+        for photo in (picture(kind="PNG"), picture(kind="WEBP"), heic(), large, unended):
+            assert len(photo) < MESSAGE_BYTES
+            answer = await preview(service, photo)
+            assert answer.status_code == 200, answer.text
+            assert asked[-1] != photo
+            with Image.open(io.BytesIO(asked[-1])) as small:
+                assert small.format == "JPEG"
+                assert max(small.size) <= 640
+
+
 async def test_every_answer_is_as_documented(service: Service) -> None:
     assert service.messaging is not None
     said = Preview(needs_review=True, model_version="m1").model_dump_json().encode()
@@ -156,6 +179,8 @@ async def test_bad_input_and_a_broker_that_is_away(alone: Service) -> None:
         (await preview(alone, picture()), 503, "preview-unavailable"),
         (await preview(alone, b"%PDF-1.7"), 415, "photo-is-pdf"),
         (await preview(alone, b""), 422, "photo-empty"),
+        (await preview(alone, long_and_narrow()), 422, "photo-too-many-pixels"),
+        (await preview(alone, extents_without_bytes()), 422, "photo-damaged"),
         (await preview(alone, picture() + bytes(MAX_BYTES)), 413, "photo-too-large"),
         (await preview(alone, picture(), branch="B"), 422, "branch-invalid"),
         (await preview(alone, picture(), branch="b9"), 403, "branch-forbidden"),

@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 import zlib
 
+from laundry_reading.boxes import boxes
 from laundry_reading.decoding import read_photo
 from laundry_reading.errors import UnsupportedFormat
 from laundry_reading.exif import UPRIGHT, orientation_only
-from laundry_reading.heif import boxes, read_container
+from laundry_reading.heif import read_container
 from laundry_reading.jpeg import without_tail
 from laundry_reading.lean import Lean
 from laundry_reading.png import SIGNATURE, chunk
@@ -66,12 +67,9 @@ def _png(lean: Lean) -> bytes:
 
 def _heif(data: bytes) -> bytes:
     container = read_container(data)
-    out = bytearray(data)
-
-    def blank(start: int, end: int, said: bytes = b"") -> None:
-        room = max(0, min(end, len(out)) - start)
-        out[start : start + room] = said[:room].ljust(room, b"\0")
-
+    # What phones add beside the picture: a clip, a maker's own data.
+    telling = [place for kind, place in boxes(data, 0, len(data)) if kind not in _OF_THE_PICTURE]
+    exif = []
     for item in container.items.values():
         if item.kind not in _TELLING:
             continue
@@ -79,12 +77,19 @@ def _heif(data: bytes) -> bytes:
             raise UnsupportedFormat(
                 "Where this file tells of place and camera cannot be told from the picture.", format="HEIF"
             )
-        for offset, length in item.extents:
-            # Readers that expect EXIF there find one that is empty.
-            said = _NO_EXIF if item.kind == b"Exif" else b""
-            blank(offset, offset + length if length else len(out), said)
-    # What phones add beside the picture: a clip, a maker's own data.
-    for kind, (start, end) in boxes(data, 0, len(data)):
-        if kind not in _OF_THE_PICTURE:
-            blank(start, end)
+        places = [(at, at + length if length else len(data)) for at, length in item.extents]
+        telling += places
+        exif += places if item.kind == b"Exif" else []
+    out = bytearray(data)
+    # In order, and each byte once: a file may name the same ones again and again.
+    done = 0
+    for start, end in sorted(telling):
+        room = min(end, len(out)) - max(start, done)
+        if room > 0:
+            done = max(start, done) + room
+            out[done - room : done] = bytes(room)
+    # Readers that expect EXIF there find one that is empty.
+    for start, end in exif:
+        said = _NO_EXIF[: max(0, min(end, len(out)) - start)]
+        out[start : start + len(said)] = said
     return bytes(out)

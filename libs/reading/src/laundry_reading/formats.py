@@ -67,8 +67,9 @@ _HEIF = frozenset(
     }
     | {b"avif", b"avis", b"miaf", b"MiHE", b"MiHB", b"MA1B", b"MA1A"}
 )
+# A comment ends with its first "-->" and no later one, or all ways to divide many of them would be tried.
 _SVG = re.compile(
-    rb"^\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*)*(?:<!DOCTYPE\s+svg[^>]*>\s*)?<svg[\s>]", re.S | re.I
+    rb"^\s*(?:<\?xml[^>]*\?>\s*)?(?:(?><!--.*?-->)\s*)*(?:<!DOCTYPE\s+svg[^>]*>\s*)?<svg[\s>]", re.S | re.I
 )
 
 

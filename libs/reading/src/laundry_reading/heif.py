@@ -10,11 +10,17 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from laundry_reading.boxes import Numbers, Place, boxes, first_of_each
 from laundry_reading.errors import PhotoError, UnsupportedFormat, cut_off, damaged
 
 CODECS = {b"hvc1": "HEIC", b"av01": "AVIF"}
 MAX_TILES = 4096
+
+# What a file says in a byte or two takes many times that once it is read. Phones write a few hundred of each.
 _MOST_ITEMS = 10_000
+_MOST_EXTENTS = 32
+_MOST_PROPERTIES = 255
+_MOST_REFERENCES = 100_000
 
 
 @dataclass(frozen=True)
@@ -58,18 +64,25 @@ class Container:
         """Return an item's bytes.
 
         Raises:
-            TruncatedPhoto: the file ends before they do.
+            PhotoError: as ``places_of``.
         """
         source = self.idat if item.in_meta else self.data
-        parts = []
-        for offset, length in item.extents:
-            end = offset + length if length else len(source)
-            if end > len(source) or end <= offset:
-                raise damaged() if item.in_meta else cut_off()
-            parts.append(source[offset:end])
-        if not parts:
+        return b"".join([source[start:end] for start, end in self.places_of(item)])
+
+    def places_of(self, item: Item) -> list[Place]:
+        """Return where an item's bytes begin and end, piece by piece.
+
+        Raises:
+            TruncatedPhoto: the file ends before they do.
+            DamagedPhoto: it has none, or more than the whole file, so that some are there twice.
+        """
+        most = len(self.idat if item.in_meta else self.data)
+        places = [(at, at + length if length else most) for at, length in item.extents]
+        if any(end > most or end <= start for start, end in places):
+            raise damaged() if item.in_meta else cut_off()
+        if not 0 < sum(end - start for start, end in places) <= most:
             raise damaged()
-        return b"".join(parts)
+        return places
 
     def referred(self, kind: bytes, item_id: int) -> tuple[int, ...]:
         """Return the items that an item refers to as ``kind`` says."""
@@ -104,11 +117,9 @@ def _read(data: bytes) -> Container:
             )
         raise cut_off()
     start, end = meta
-    inside: dict[bytes, tuple[int, int]] = {}
-    for kind, place in boxes(data, start + 4, end):
-        inside.setdefault(kind, place)
     if end > len(data):
         raise cut_off()
+    inside = first_of_each(data, start + 4, end)
     items = _read_items(data, inside[b"iinf"])
     _read_properties(data, inside[b"iprp"], items)
     _read_places(data, inside[b"iloc"], items)
@@ -121,23 +132,7 @@ def _read(data: bytes) -> Container:
     return Container(data, primary, items, data[idat_at:idat_end], references)
 
 
-def boxes(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Yield each box's kind with where its body begins and should end."""
-    while position + 8 <= min(end, len(data)):
-        size, kind = struct.unpack_from(">I4s", data, position)
-        head = 8
-        if size == 1 and position + 16 <= len(data):
-            (size,) = struct.unpack_from(">Q", data, position + 8)
-            head = 16
-        elif size == 0:
-            size = end - position
-        if size < head:
-            return
-        yield kind, (position + head, position + size)
-        position += size
-
-
-def _read_items(data: bytes, place: tuple[int, int]) -> dict[int, Item]:
+def _read_items(data: bytes, place: Place) -> dict[int, Item]:
     at, end = place
     start = at + (8 if data[at] else 6)
     items: dict[int, Item] = {}
@@ -151,74 +146,62 @@ def _read_items(data: bytes, place: tuple[int, int]) -> dict[int, Item]:
     return items
 
 
-def _read_properties(data: bytes, place: tuple[int, int], items: dict[int, Item]) -> None:
-    inside = dict(reversed(list(boxes(data, *place))))
+def _read_properties(data: bytes, place: Place, items: dict[int, Item]) -> None:
+    inside = first_of_each(data, *place)
     at, end = inside[b"ipco"]
-    found = [
-        Property(kind, struct.pack(">I4s", 8 + stop - start, kind) + data[start:stop])
-        for kind, (start, stop) in boxes(data, at, end)
-    ]
-    at, _ = inside[b"ipma"]
+    found = []
+    for kind, (start, stop) in boxes(data, at, end):
+        body = data[start : min(stop, end)]
+        found.append(Property(kind, struct.pack(">I4s", 8 + len(body), kind) + body))
+    at, end = inside[b"ipma"]
     version, flags = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
-    (count,) = struct.unpack_from(">I", data, at + 4)
-    position = at + 8
-    width = 2 if flags & 1 else 1
-    for _ in range(min(count, _MOST_ITEMS)):
-        number = int.from_bytes(data[position : position + (2 if version < 1 else 4)], "big")
-        position += 2 if version < 1 else 4
-        associations = data[position]
-        position += 1
-        for _ in range(associations):
-            index = int.from_bytes(data[position : position + width], "big") & (
-                0x7FFF if width == 2 else 0x7F
-            )
-            position += width
-            if number in items and 0 < index <= len(found):
-                items[number].properties.append(found[index - 1])
+    numbers = Numbers(data, at + 4, end)
+    width, index_of = (2, 0x7FFF) if flags & 1 else (1, 0x7F)
+    for _ in range(min(numbers.take(4), _MOST_ITEMS)):
+        item = items.get(numbers.take(2 if version < 1 else 4))
+        for _ in range(numbers.take(1)):
+            index = numbers.take(width) & index_of
+            if item is not None and 0 < index <= len(found):
+                item.properties.append(found[index - 1])
+        # An item has one entry; of those that have several, each may be as long.
+        if item is not None and len(item.properties) > _MOST_PROPERTIES:
+            raise damaged()
 
 
-def _read_places(data: bytes, place: tuple[int, int], items: dict[int, Item]) -> None:
-    at, _ = place
+def _read_places(data: bytes, place: Place, items: dict[int, Item]) -> None:
+    at, end = place
     version = data[at]
     offset_size, length_size = data[at + 4] >> 4, data[at + 4] & 15
     base_size, index_size = data[at + 5] >> 4, data[at + 5] & 15 if version else 0
     wide = 4 if version == 2 else 2
-    position = at + 6
-    number_of_items = int.from_bytes(data[position : position + wide], "big")
-    position += wide
-
-    def take(size: int) -> int:
-        nonlocal position
-        value = int.from_bytes(data[position : position + size], "big")
-        position += size
-        return value
-
-    for _ in range(min(number_of_items, _MOST_ITEMS)):
-        number = take(wide)
-        method = take(2) & 15 if version else 0
-        take(2)
-        base = take(base_size)
+    numbers = Numbers(data, at + 6, end)
+    for _ in range(min(numbers.take(wide), _MOST_ITEMS)):
+        number = numbers.take(wide)
+        method = numbers.take(2) & 15 if version else 0
+        numbers.take(2)
+        base, count = numbers.take(base_size), numbers.take(2)
+        # Where a size is 0, each extent is the same one, and takes no byte of the file.
+        if count > _MOST_EXTENTS or (count > 1 and not (offset_size and length_size)):
+            raise damaged()
         extents = []
-        for _ in range(take(2)):
-            take(index_size)
-            offset = take(offset_size)
-            extents.append((base + offset, take(length_size)))
-            if position > len(data):
-                raise damaged()
+        for _ in range(count):
+            numbers.take(index_size)
+            extents.append((base + numbers.take(offset_size), numbers.take(length_size)))
         if number in items and method in (0, 1):
             items[number].extents, items[number].in_meta = extents, method == 1
 
 
-def _read_references(data: bytes, place: tuple[int, int]) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
+def _read_references(data: bytes, place: Place) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
     at, end = place
-    form, size = (">I", 4) if data[at] else (">H", 2)
+    form, size = ("I", 4) if data[at] else ("H", 2)
+    told = 0
     for kind, (start, stop) in boxes(data, at + 4, end):
-        (by,) = struct.unpack_from(form, data, start)
-        (count,) = struct.unpack_from(">H", data, start + size)
-        if count > _MOST_ITEMS or stop > len(data):
+        by, count = struct.unpack_from(f">{form}H", data, start)
+        first = start + size + 2
+        told += count
+        if first + count * size > min(stop, end) or told > _MOST_REFERENCES:
             raise damaged()
-        places = range(start + size + 2, start + size + 2 + count * size, size)
-        yield kind, by, tuple(struct.unpack_from(form, data, each)[0] for each in places)
+        yield kind, by, struct.unpack_from(f">{count}{form}", data, first)
 
 
 def size_of(item: Item) -> tuple[int, int]:
@@ -246,4 +229,23 @@ def is_deep(item: Item) -> bool:
     return False
 
 
-__all__ = ["CODECS", "Container", "Item", "Property", "boxes", "is_deep", "read_container", "size_of"]
+def in_full_colour(item: Item) -> bool:
+    """Whether more of its colours is coded than a quarter, which is all that cameras of phones keep."""
+    hevc, av1 = item.find(b"hvcC"), item.find(b"av1C")
+    if hevc is not None and len(hevc.body) > 16:
+        return hevc.body[16] & 3 > 1
+    if av1 is not None and len(av1.body) > 2:
+        return not av1.body[2] & 4
+    return False
+
+
+__all__ = [
+    "CODECS",
+    "Container",
+    "Item",
+    "Property",
+    "in_full_colour",
+    "is_deep",
+    "read_container",
+    "size_of",
+]

@@ -11,15 +11,30 @@ from PIL import Image
 
 from laundry_reading.errors import TooManyPixels, UnsupportedFormat, damaged
 from laundry_reading.exif import UPRIGHT, orientation_of
-from laundry_reading.heif import CODECS, MAX_TILES, Container, Item, is_deep, read_container, size_of
+from laundry_reading.heif import (
+    CODECS,
+    MAX_TILES,
+    Container,
+    Item,
+    in_full_colour,
+    is_deep,
+    read_container,
+    size_of,
+)
 from laundry_reading.heif_writer import wrap
-from laundry_reading.lean import Lean, check_pixels
+from laundry_reading.lean import MOST_PIXELS, Lean, check_pixels
 
 MAX_TILE_PIXELS = {"HEIC": 33_000_000, "AVIF": 20_000_000}
 """Largest picture or tile that is coded as one, which decoders hold whole. More comes as a grid."""
 
 MAX_DEEP_TILE_PIXELS = {"HEIC": 20_000_000, "AVIF": 12_000_000}
 """The same with more than eight bits a channel."""
+
+MAX_RICH_TILE_PIXELS = {"HEIC": 16_000_000, "AVIF": 14_000_000}
+"""The same in full colour or with transparency, of which decoders hold twice as much."""
+
+MAX_DEEP_RICH_TILE_PIXELS = {"HEIC": 10_000_000, "AVIF": 10_000_000}
+"""The same with both."""
 
 _ROWS = 1_000_000
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
@@ -59,11 +74,14 @@ def read_heif(data: bytes) -> tuple[Lean, HeifPicture]:
         raise damaged() from error
     check_pixels(picture.format, picture.width, picture.height)
     across, down = picture.tile_size
-    _check_tile(picture, across, down)
-    if any(each.kind != picture.tiles[0].kind or size_of(each) != (across, down) for each in picture.tiles):
+    # One item may be the tile of all places.
+    different = list({id(tile): tile for tile in picture.tiles}.values())
+    if any(each.kind != different[0].kind or size_of(each) != (across, down) for each in different):
         raise damaged()
-    for tile in picture.tiles:
-        container.bytes_of(tile)
+    alpha = _alpha(picture)
+    _check_tiles(picture, different, alpha)
+    for each in different if alpha is None else [*different, alpha]:
+        container.places_of(each)
     turn = _orientation(container, main, picture.format)
     lean = Lean(
         picture.format, picture.width, picture.height, data, turn, profile=lambda: _profile(main, picture)
@@ -97,8 +115,14 @@ def _picture(container: Container, main: Item) -> HeifPicture:
     return HeifPicture(CODECS[tiles[0].kind], container, main, tiles, columns, width, height)
 
 
-def _check_tile(picture: HeifPicture, across: int, down: int) -> None:
-    limits = MAX_DEEP_TILE_PIXELS if is_deep(picture.tiles[0]) else MAX_TILE_PIXELS
+def _check_tiles(picture: HeifPicture, tiles: list[Item], alpha: Item | None) -> None:
+    across, down = picture.tile_size
+    deep = any(is_deep(each) for each in tiles)
+    rich = alpha is not None or any(in_full_colour(each) for each in tiles)
+    if rich:
+        limits = MAX_DEEP_RICH_TILE_PIXELS if deep else MAX_RICH_TILE_PIXELS
+    else:
+        limits = MAX_DEEP_TILE_PIXELS if deep else MAX_TILE_PIXELS
     most = limits[picture.format]
     if across * down > most:
         raise TooManyPixels(
@@ -108,6 +132,9 @@ def _check_tile(picture: HeifPicture, across: int, down: int) -> None:
             height=down,
             max_pixels=most,
         )
+    # Tiles much larger than the picture would be decoded for nothing.
+    if across * down * len(picture.tiles) > 2 * MOST_PIXELS:
+        raise damaged()
 
 
 def _orientation(container: Container, main: Item, kind: str) -> int:
@@ -153,30 +180,33 @@ def decode_heif(picture: HeifPicture, least: int) -> Image.Image:
         Exception: a tile cannot be decoded.
     """
     across, down = picture.tile_size
-    factor = max(1, min(picture.width, picture.height) // least)
+    factor = wanted = max(1, min(picture.width, picture.height) // least)
     if len(picture.tiles) > 1:
-        # A block of pixels must not reach into the next tile.
-        factor = next(f for f in range(factor, 0, -1) if across % f == 0 and down % f == 0)
+        # A block of pixels should not reach into the next tile. Where only much smaller blocks do not, the
+        # tiles lie a part of a block off instead, or the picture would stay large.
+        fits = next(f for f in range(wanted, 0, -1) if across % f == 0 and down % f == 0)
+        factor = fits if 2 * fits > wanted else wanted
     shrunk = None
     for number, tile in enumerate(picture.tiles):
         small = _decode_tile(picture, tile, factor)
         if shrunk is None:
             size = (-(-picture.width // factor), -(-picture.height // factor))
             shrunk = Image.new(small.mode, size)
-        place = (number % picture.columns * across // factor, number // picture.columns * down // factor)
-        shrunk.paste(small.convert(shrunk.mode), place)
+        row, column = divmod(number, picture.columns)
+        shrunk.paste(small.convert(shrunk.mode), (-(-column * across // factor), -(-row * down // factor)))
     if shrunk is None:
         raise damaged()
     return shrunk
 
 
 def _decode_tile(picture: HeifPicture, tile: Item, factor: int) -> Image.Image:
-    coded = picture.container.bytes_of(tile)
-    data = wrap(tile, coded, alpha=_alpha(picture))
+    container, alpha = picture.container, _alpha(picture)
+    with_it = None if alpha is None else (alpha, container.bytes_of(alpha))
+    data = wrap(tile, container.bytes_of(tile), alpha=with_it)
     return _decode_av1(data, factor) if picture.format == "AVIF" else _decode_hevc(data, factor)
 
 
-def _alpha(picture: HeifPicture) -> tuple[Item, bytes] | None:
+def _alpha(picture: HeifPicture) -> Item | None:
     if len(picture.tiles) > 1:
         return None
     container = picture.container
@@ -184,7 +214,7 @@ def _alpha(picture: HeifPicture) -> tuple[Item, bytes] | None:
         item = container.items.get(number)
         told = item.find(b"auxC") if item is not None else None
         if item is not None and told is not None and told.body[4:].startswith(_ALPHA) and item.kind in CODECS:
-            return item, container.bytes_of(item)
+            return item
     return None
 
 

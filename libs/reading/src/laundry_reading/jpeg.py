@@ -13,11 +13,14 @@ from laundry_reading.exif import UPRIGHT, orientation_of
 from laundry_reading.lean import Lean, check_pixels
 from laundry_reading.rows import decodes_without_complaint
 
-MAX_COEFFICIENT_BYTES = 200_000_000
+MAX_COEFFICIENT_BYTES = 190_000_000
 """A JPEG of several scans is held as coefficients, two bytes each, until the last scan is read."""
 
 MAX_SCANS = 100
 """No encoder writes a fifth of it; each scan may cost as much time as the whole picture."""
+
+MAX_SEGMENTS = 10_000
+"""Before the first scan, and again behind it: twenty times what 30 MB of the longest segments make."""
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _SOF = frozenset({0xC0, 0xC1, 0xC2})
@@ -32,8 +35,11 @@ _SOS, _EOI, _SOI = 0xDA, 0xD9, 0xD8
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _LARGEST_SIDE = 65_500
 _SOME_BYTES = 32_768
+_MOST_PARTS = 4
 # In a scan an FF is data or a restart; anything else behind it begins a segment.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# Before it decoders skip whatever is none, fill bytes and markers that stand alone.
+_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 
 
 @dataclass
@@ -73,7 +79,7 @@ def read_jpeg(data: bytes) -> Lean:
         scans = _scans(data, scans_at)
         end, closed = scans.end, scans.closed
         if not single:
-            _check_size(frame, width, height, scans.count)
+            _check_size(frame, width, height, len(scans.begins))
     orientation = UPRIGHT if found.exif is None else orientation_of(found.exif)
     chunks = found.profile
     return Lean(
@@ -105,18 +111,12 @@ def only_first_scan(lean: Lean) -> bytes:
 def _read_segments(data: bytes, found: _Found) -> int:
     """Read what comes before the first scan; returns where that begins."""
     position = 2
-    while True:
-        # As decoders do: whatever is no marker is skipped, fill bytes too.
-        position = data.find(b"\xff", position)
-        if position < 0 or position + 1 >= len(data):
+    for _ in range(MAX_SEGMENTS):
+        at = _SEGMENT.search(data, position)
+        if at is None:
             raise cut_off()
+        position = at.start()
         marker = data[position + 1]
-        if marker in (0x00, 0xFF):
-            position += 2 - (marker == 0xFF)
-            continue
-        if marker in _ALONE:
-            position += 2
-            continue
         if marker in (_EOI, _SOI):
             raise damaged()
         length = int.from_bytes(data[position + 2 : position + 4], "big")
@@ -129,6 +129,7 @@ def _read_segments(data: bytes, found: _Found) -> int:
             return position
         _take(data[position:end], marker, found)
         position = end
+    raise damaged()
 
 
 def _take(segment: bytes, marker: int, found: _Found) -> None:
@@ -169,23 +170,24 @@ def _profile(chunks: list[bytes]) -> bytes | None:
 
 @dataclass(frozen=True)
 class _Scans:
-    """Where the first scan and all of them end, and whether an end marker follows."""
+    """Where the first scan and all of them end, whether an end marker follows, and where each begins."""
 
     first_end: int
     end: int
     closed: bool
-    count: int
+    begins: list[int]
 
 
 def _scans(data: bytes, position: int) -> _Scans:
-    count, first_end = 0, 0
-    while True:
+    begins: list[int] = []
+    first_end = 0
+    for _ in range(MAX_SEGMENTS):
         marker = data[position + 1]
         if marker == _SOS:
-            count += 1
+            begins.append(position)
         elif marker in (_EOI, _SOI) or marker in _FOREIGN or marker in _SOF:
             # Another picture's start can only be what a phone has appended without ending the first.
-            return _Scans(first_end or position, position, marker == _EOI, count)
+            return _Scans(first_end or position, position, marker == _EOI, begins)
         if marker not in _ALONE:
             length = int.from_bytes(data[position + 2 : position + 4], "big")
             position += 2 + max(length, 2)
@@ -193,10 +195,11 @@ def _scans(data: bytes, position: int) -> _Scans:
             position += 2
         after = _MARKER.search(data, position)
         if after is None:
-            return _Scans(first_end or len(data), len(data), False, count)
+            return _Scans(first_end or len(data), len(data), False, begins)
         position = after.start()
-        if count == 1 and not first_end:
+        if len(begins) == 1 and not first_end:
             first_end = position
+    raise damaged()
 
 
 def _check_size(frame: bytes, width: int, height: int, scans: int) -> None:
@@ -260,15 +263,13 @@ def _has_every_scan(lean: bytes) -> bool:
     """Whether the scans tell every coefficient of every component to its last bit."""
     frame = _frame_at(lean)
     told: dict[tuple[int, int], int] = {}
-    at = _scan_at(lean, frame)
-    while at >= 0:
+    for at in _scans(lean, _scan_at(lean, frame)).begins:
         parts = int.from_bytes(lean[at + 4 : at + 5], "big")
-        if at + 8 + 2 * parts > len(lean):
+        if parts > _MOST_PARTS or at + 8 + 2 * parts > len(lean):
             return False
         first, last, bits = lean[at + 5 + 2 * parts : at + 8 + 2 * parts]
         for part in lean[at + 5 : at + 5 + 2 * parts : 2]:
             told |= {(part, place): bits & 15 for place in range(first, min(last, 63) + 1)}
-        at = lean.find(b"\xff\xda", at + 2)
     known = lean[frame + 10 : frame + 10 + 3 * lean[frame + 9] : 3]
     return all(told.get((part, place), 1) == 0 for part in known for place in range(64))
 

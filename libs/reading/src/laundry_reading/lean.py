@@ -11,12 +11,16 @@ from laundry_reading.exif import UPRIGHT
 MOST_PIXELS = 210_000_000
 """Largest picture of any kind, width x height."""
 
+MOST_LONG, MOST_TIMES = 8192, 12
+"""How long a picture may be, pixels or times its shorter side: the longest panoramas of phones fit."""
+
 
 def check_pixels(format_: str, width: int, height: int, most: int = MOST_PIXELS) -> None:
     """Refuse a picture that is too large before anything of it is decoded.
 
     Raises:
-        TooManyPixels: width x height is over ``most``.
+        TooManyPixels: width x height is over ``most``, or it is too long for how narrow it is. What is made
+            smaller keeps its shape, and what a model needs on its shorter side: it would stay large.
     """
     if width * height > most:
         raise TooManyPixels(
@@ -25,6 +29,16 @@ def check_pixels(format_: str, width: int, height: int, most: int = MOST_PIXELS)
             width=width,
             height=height,
             max_pixels=most,
+        )
+    narrow = min(width, height)
+    longest = max(MOST_LONG, MOST_TIMES * narrow)
+    if max(width, height) > longest:
+        raise TooManyPixels(
+            f"The {format_} photo has {width} x {height} pixels; one so narrow may be {longest:,} pixels "
+            "long. Choose a lower resolution in the camera, or send a part of it.",
+            width=width,
+            height=height,
+            max_pixels=longest * narrow,
         )
 
 

@@ -1,7 +1,7 @@
 """What a photo is, judged by its bytes alone, not by name, sender or metadata.
 
-``inspect_photo`` looks at the structure. ``check_photo`` says in advance what a reading will say: the upload
-asks it, so that no photo is taken that cannot be read.
+``inspect_photo`` looks at the structure, ``inspect_at_once`` only where that is soon done. ``check_photo``
+says in advance what a reading will say: the upload asks it, so that no photo is taken that cannot be read.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from laundry_reading.errors import (
     UnsupportedEncoding,
     UnsupportedFormat,
 )
+from laundry_reading.formats import format_of
 from laundry_reading.jpeg import try_first_row
 from laundry_reading.lean import MOST_PIXELS
 
@@ -29,7 +30,10 @@ MAX_BYTES = 30_000_000
 MAX_PIXELS = MOST_PIXELS
 """Largest photo taken, width x height: the 200 megapixels of a phone fit. Some kinds have lower limits."""
 
-_LEAST = 128
+LEAST = 432
+"""Shorter side, pixels, of what a reader decodes when it looks closer: four times what its model sees. A
+check that decodes to less would take what has no room in a reader.
+"""
 
 _NAMES = {
     "JPEG": ("image/jpeg", "jpg"),
@@ -74,6 +78,25 @@ def inspect_photo(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = 
     return _info(_read(data, max_bytes, max_pixels))
 
 
+def inspect_at_once(
+    data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> PhotoInfo | None:
+    """Check a JPEG as ``inspect_photo`` does; of other formats only whether they are taken.
+
+    For a place that must not stand still: whatever the bytes are, a megabyte takes some milliseconds.
+
+    Returns:
+        None of other formats: only decoding shows whether they are sound.
+
+    Raises:
+        PhotoError: one of its subclasses, by what is wrong.
+    """
+    _check_bytes(data, max_bytes)
+    if format_of(data) != "JPEG":
+        return None
+    return inspect_photo(data, max_bytes=max_bytes, max_pixels=max_pixels)
+
+
 def check_photo(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> PhotoInfo:
     """Check that a photo can be read: what is not sure is decoded for it, in bounded memory.
 
@@ -83,11 +106,11 @@ def check_photo(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MA
     photo = _read(data, max_bytes, max_pixels)
     info = _info(photo)
     if not info.sure:
-        decode(photo, _LEAST)
+        decode(photo, LEAST)
     return info
 
 
-def _read(data: bytes, max_bytes: int, max_pixels: int) -> Photo:
+def _check_bytes(data: bytes, max_bytes: int) -> None:
     if not data:
         raise EmptyPhoto("The photo is empty: no bytes arrived. Choose it again.")
     if len(data) > max_bytes:
@@ -96,6 +119,10 @@ def _read(data: bytes, max_bytes: int, max_pixels: int) -> Photo:
             "resolution.",
             max_bytes=max_bytes,
         )
+
+
+def _read(data: bytes, max_bytes: int, max_pixels: int) -> Photo:
+    _check_bytes(data, max_bytes)
     photo = read_photo(data, max_pixels=max_pixels)
     if photo.lean.format == "JPEG":
         try_first_row(photo.lean)
@@ -109,6 +136,7 @@ def _info(photo: Photo) -> PhotoInfo:
 
 
 __all__ = [
+    "LEAST",
     "MAX_BYTES",
     "MAX_PIXELS",
     "DamagedPhoto",
@@ -122,5 +150,6 @@ __all__ = [
     "UnsupportedEncoding",
     "UnsupportedFormat",
     "check_photo",
+    "inspect_at_once",
     "inspect_photo",
 ]

@@ -6,16 +6,22 @@ from __future__ import annotations
 import struct
 import zlib
 
-from laundry_reading.errors import cut_off, damaged
+from laundry_reading.errors import TooManyPixels, cut_off, damaged
 from laundry_reading.exif import UPRIGHT, orientation_of
 from laundry_reading.lean import Lean, check_pixels
 
-MAX_INTERLACED_PIXELS = 50_000_000
+MAX_INTERLACED_PIXELS = 45_000_000
 """An interlaced picture is there only with its last pass, so it is held whole."""
+
+MAX_WIDTH, MAX_RICH_WIDTH, MAX_DEEP_RICH_WIDTH = 30_000, 16_384, 12_000
+"""What decodes row by row holds some hundred rows at a time. Those with transparency or sixteen bits a
+channel weigh more, and those with both most.
+"""
 
 MAX_PROFILE_BYTES = 4_000_000
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TRANSPARENT = (4, 6)
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
 
@@ -55,6 +61,7 @@ def read_png(data: bytes) -> Lean:
         raise damaged()
     if interlaced:
         check_pixels("interlaced PNG", width, height, MAX_INTERLACED_PIXELS)
+    _check_width(width, height, depth == 16, colour in _TRANSPARENT or any(c[4:8] == b"tRNS" for c in kept))
     lean = [SIGNATURE, chunk(b"IHDR", header[:13]), *kept, chunk(b"IDAT", b"".join(pixels))]
     return Lean(
         "PNG",
@@ -66,6 +73,18 @@ def read_png(data: bytes) -> Lean:
         ends=ended,
         profile=lambda: _unpacked(profile),
     )
+
+
+def _check_width(width: int, height: int, deep: bool, transparent: bool) -> None:
+    most = (MAX_WIDTH, MAX_RICH_WIDTH, MAX_DEEP_RICH_WIDTH)[deep + transparent]
+    if width > most:
+        raise TooManyPixels(
+            f"The photo is a PNG of {width} x {height} pixels; of its kind at most {most:,} a row are read "
+            "in bounded memory. Save it as a JPEG or make it smaller.",
+            width=width,
+            height=height,
+            max_pixels=most * height,
+        )
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

@@ -9,11 +9,10 @@ from PIL import Image
 from laundry_reading.decoding import Photo, decode, read_photo
 from laundry_reading.errors import EmptyPhoto, damaged
 from laundry_reading.exif import TURNS
+from laundry_reading.strips import small_rgba
 
 PREPROCESS_VERSION = "squash-rgb-1"
 """Changes whenever the same photo would give another array; a model names the one it was trained with."""
-
-_STRIP_PIXELS = 1_000_000
 
 
 def decode_for_model(data: bytes, size: int) -> npt.NDArray[np.uint8]:
@@ -60,33 +59,8 @@ def square_of(photo: Photo, size: int) -> npt.NDArray[np.uint8]:
 def _to_square_rgb(image: Image.Image, size: int) -> Image.Image:
     if image.mode in ("RGB", "L", "CMYK", "YCbCr") and "transparency" not in image.info:
         return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0).convert("RGB")
-    small = _to_small_rgba(image, size)
+    small = small_rgba(image, max(1, min(image.width, image.height) // (2 * size)))
     # Shrink first (Pillow weighs colours by alpha), then lay on white as a photo's ground would be.
     small = small.resize((size, size), Image.Resampling.BILINEAR)
     ground = Image.new("RGBA", (size, size), (255, 255, 255, 255))
     return Image.alpha_composite(ground, small).convert("RGB")
-
-
-def _to_small_rgba(image: Image.Image, size: int) -> Image.Image:
-    # These modes must be converted before they can be averaged, and a converted copy of the whole costs
-    # hundreds of megabytes at the largest size: convert and shrink strip by strip instead.
-    factor = max(1, min(image.width, image.height) // (2 * size))
-    if factor == 1:
-        return to_rgba(image)
-    shape = (-(-image.width // factor), -(-image.height // factor))
-    small = Image.new("RGBA", shape)
-    rows = factor * max(1, _STRIP_PIXELS // (image.width * factor))
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        strip.info = image.info  # a crop may lose which colour is transparent
-        small.paste(to_rgba(strip).reduce(factor), (0, top // factor))
-    return small
-
-
-def to_rgba(image: Image.Image) -> Image.Image:
-    """Convert a picture of any mode; sixteen bits of gray become eight."""
-    if image.mode.startswith("I") or image.mode == "F":
-        # Pillow clips 16-bit gray to white when it converts; bring it down to eight bits by its high byte.
-        deep = np.asarray(image.convert("F"))
-        image = Image.fromarray(np.clip(deep / 257.0 + 0.5, 0, 255).astype(np.uint8))
-    return image.convert("RGBA")

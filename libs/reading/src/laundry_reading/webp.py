@@ -27,9 +27,9 @@ def read_webp(data: bytes) -> Lean:
     kept: list[tuple[bytes, bytes]] = []
     flags, canvas = 0, None
     orientation, profile = UPRIGHT, b""
-    position, whole = 12, True
+    position, whole, seen = 12, True, False
     end = int.from_bytes(data[4:8], "little") + 8
-    while position + 8 <= len(data) and (position < end or not _has_pixels(kept)):
+    while position + 8 <= len(data) and (position < end or not seen):
         kind, length = (
             data[position : position + 4],
             int.from_bytes(data[position + 4 : position + 8], "little"),
@@ -45,11 +45,12 @@ def read_webp(data: bytes) -> Lean:
             kept.append((kind, bytes([flags]) + bytes(3) + body[4:10]))
         elif kind in _PIXELS or kind in (b"ALPH", b"ANIM", b"ANMF"):
             kept.append((kind, body))
+            seen = seen or kind in _PIXELS or kind == b"ANMF"
         elif kind == b"EXIF":
             orientation = orientation_of(body.removeprefix(b"Exif\0\0"))
         elif kind == b"ICCP":
             profile = body
-    if not _has_pixels(kept):
+    if not seen:
         raise damaged() if whole and end <= len(data) else cut_off()
     width, height = canvas or _size(kept)
     animated = any(kind == b"ANMF" for kind, _ in kept)
@@ -61,10 +62,6 @@ def read_webp(data: bytes) -> Lean:
     )
     lean = b"RIFF" + struct.pack("<I", len(body)) + body
     return Lean("WEBP", width, height, lean, orientation, profile=lambda: profile or None)
-
-
-def _has_pixels(kept: list[tuple[bytes, bytes]]) -> bool:
-    return any(kind in _PIXELS or kind == b"ANMF" for kind, _ in kept)
 
 
 def _size(kept: list[tuple[bytes, bytes]]) -> tuple[int, int]:

@@ -68,14 +68,14 @@ class Decoder:
         made = [Made(data, *size) for data, size in zip(parts, told["pictures"], strict=True)]
         return Pictures(*made)
 
-    async def readable(self, photo: bytes) -> bytes:
+    async def readable(self, photo: bytes, *, max_bytes: int, max_pixels: int) -> bytes:
         """Make the picture of a photo that a model can read as well: a small JPEG.
 
         Raises:
             PhotoError: it cannot be decoded.
             DecoderBusy.
         """
-        _, (data,) = await self._ask(photo, do="readable")
+        _, (data,) = await self._ask(photo, do="readable", max_bytes=max_bytes, max_pixels=max_pixels)
         return data
 
     async def close(self) -> None:

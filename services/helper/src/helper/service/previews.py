@@ -1,5 +1,7 @@
 """Has a photo read before it is submitted; nothing of it is stored anywhere."""
 
+import asyncio
+
 import structlog
 from prometheus_client import Counter
 from pydantic import ValidationError
@@ -8,7 +10,7 @@ from helper.decoder import Decoder
 from laundry_events import NoAnswer, Requester
 from laundry_events.broker_settings import MESSAGE_BYTES
 from laundry_events.previews import BRANCH_HEADER, PREVIEW_QUEUE, Preview
-from laundry_reading.photo import inspect_photo
+from laundry_reading.photo import inspect_at_once
 from laundry_reading.pictures import MEDIA_TYPE
 
 WITHIN_S = 2.0
@@ -17,6 +19,9 @@ MAX_BYTES = 5_000_000
 
 AS_IT_IS_BYTES = MESSAGE_BYTES
 """Larger photos go to a reader as a small picture: the broker takes no more."""
+
+AS_IT_IS_PIXELS = 12_000_000
+"""So do those of more pixels, and all that only decoding shows to be sound: a few bytes can cost much."""
 
 PREVIEWS = Counter(
     "laundry_helper_previews", "Photos that were to be read before they are submitted", ["outcome"]
@@ -46,15 +51,13 @@ class Previews:
             PublishError: the broker is away, or too many wait.
             DecoderBusy: too many photos are being decoded.
         """
-        media_type = inspect_photo(photo, max_bytes=MAX_BYTES, max_pixels=self._max_pixels).media_type
-        if len(photo) > AS_IT_IS_BYTES:
-            photo, media_type = await self._decoder.readable(photo), MEDIA_TYPE
+        photo = await self._small(photo)
         try:
             answer = await self._requester.ask(
                 PREVIEW_QUEUE,
                 photo,
                 headers={BRANCH_HEADER: branch_id},
-                content_type=media_type,
+                content_type=MEDIA_TYPE,
                 within_s=self._within_s,
             )
             found = Preview.model_validate_json(answer)
@@ -68,3 +71,12 @@ class Previews:
             raise
         PREVIEWS.labels("read" if found.unreadable_reason is None else "unreadable").inc()
         return found
+
+    async def _small(self, photo: bytes) -> bytes:
+        """Return the photo if it is a JPEG that costs a reader little, else a small one of it."""
+        limits = {"max_bytes": MAX_BYTES, "max_pixels": self._max_pixels}
+        info = await asyncio.to_thread(inspect_at_once, photo, **limits)
+        cheap = info is not None and info.sure and info.width * info.height <= AS_IT_IS_PIXELS
+        if cheap and len(photo) <= AS_IT_IS_BYTES:
+            return photo
+        return await self._decoder.readable(photo, **limits)

@@ -18,12 +18,12 @@ from helper.tasks import Task, photo_key, same_submission, submission_key, submi
 from laundry_events import new_id
 from laundry_events.envelope import encode
 from laundry_events.events import Photo
-from laundry_reading.photo import PhotoInfo, inspect_photo
+from laundry_reading.photo import PhotoInfo, inspect_at_once
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
-# Up to here a photo is in memory and checked on the event loop (about a millisecond);
-# a bigger one is on disk and gets a thread.
+# Up to here a photo is in memory, and if it is a JPEG checked on the event loop (about a millisecond);
+# a bigger one is on disk and gets a thread. What is no JPEG is looked into by the decoder alone.
 SMALL_BYTES = 1024 * 1024
 BIG_AT_ONCE = 2
 
@@ -164,7 +164,8 @@ class Submissions:
     async def _check(self, upload: Upload) -> tuple[PhotoInfo, str, bytes | IO[bytes]]:
         if upload.bytes <= SMALL_BYTES:
             data = upload.file.read()
-            return await self._sure(data, self._inspect(data)), hashlib.sha256(data).hexdigest(), data
+            info = await self._sure(data, self._inspect(data))
+            return info, hashlib.sha256(data).hexdigest(), data
         async with self._big:
             data = await asyncio.to_thread(upload.file.read)
             info = await self._sure(data, await asyncio.to_thread(self._inspect, data))
@@ -172,12 +173,12 @@ class Submissions:
         upload.file.seek(0)
         return info, digest, upload.file
 
-    def _inspect(self, data: bytes) -> PhotoInfo:
-        return inspect_photo(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+    def _inspect(self, data: bytes) -> PhotoInfo | None:
+        return inspect_at_once(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
 
-    async def _sure(self, data: bytes, info: PhotoInfo) -> PhotoInfo:
+    async def _sure(self, data: bytes, info: PhotoInfo | None) -> PhotoInfo:
         """Decode the photo where only that shows whether it is sound: 201 means that it can be read."""
-        if info.sure:
+        if info is not None and info.sure:
             return info
         return await self._decoder.check(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
 
