@@ -58,3 +58,26 @@ async def test_a_session_that_does_not_answer_is_replaced() -> None:
         assert silenced
         assert _browsers() == others
         await opened()
+
+
+async def test_a_session_that_hangs_when_it_is_tidied_fails_no_test() -> None:
+    async with webkit.running() as engine, served(make, Cable()) as site:
+        others = _browsers()
+
+        async def opened(*, silent: bool) -> None:
+            async with engine.context(
+                site, viewport=PHONE, locale="en-US", dark=False, complaints=[]
+            ) as context:
+                page = await context.new_page()
+                await page.goto("/")
+                await expect(page.get_by_text("Nobody can sign in here")).to_be_visible()
+                if silent:
+                    engine.answer_s = ANSWER_S
+                    for process in set(_browsers()) - set(others):
+                        process.suspend()
+
+        with pytest.warns(UserWarning, match="did not answer"):
+            await opened(silent=True)
+        engine.answer_s = webkit.ANSWER_S
+        assert _browsers() == others
+        await opened(silent=False)

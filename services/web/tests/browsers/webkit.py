@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -129,6 +130,9 @@ class WebKit:
         try:
             if not self._silent:
                 await context.close()
+        except httpx.TimeoutException as error:
+            # The test has seen what it wanted to see: this is the driver's, and another one follows.
+            warnings.warn(f"WebKit did not answer when its tabs were closed: {error!r}", stacklevel=1)
         except BaseException:
             self._silent = True
             raise
