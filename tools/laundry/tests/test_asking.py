@@ -1,6 +1,8 @@
 """Questions before what cannot be taken back, and files that take no other's place."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -22,6 +24,32 @@ def test_where_nobody_can_answer_it_says_what_to_pass() -> None:
 def test_a_no_does_nothing() -> None:
     asked = CliRunner().invoke(app, ERASE, input="n\n")
     assert (asked.exit_code, "Nobody was forgotten" in asked.output) == (1, True)
+
+
+@pytest.mark.parametrize(("rows", "warned"), [({}, True), ({"tasks": 0}, True), ({"tasks": 2}, False)])
+def test_an_erasure_that_met_nobody_asks_whether_the_sub_is_right(
+    monkeypatch: pytest.MonkeyPatch, rows: dict[str, int], *, warned: bool
+) -> None:
+    done = {
+        "id": "e1",
+        "state": "settling",
+        "requested_at": "2026-11-28T09:00:00Z",
+        "waiting_for": [],
+        "dead_letters": 0,
+        "parts": [{"service": "helper", "forgotten_at": None, "rows": rows}],
+    }
+
+    class Operations(nullcontext[None]):
+        def __enter__(self) -> Any:
+            return self
+
+        def call(self, *_: object, **__: object) -> dict[str, Any]:
+            return done
+
+    monkeypatch.setattr("laundry.commands.personal_data._caller", lambda _: Operations())
+    asked = CliRunner().invoke(app, ["people", "erase", "U1", "--yes", "--wait"])
+    assert asked.exit_code == 0
+    assert ("No service held anything of U1." in " ".join(asked.output.split())) is warned
 
 
 def test_ctrl_c_at_a_question_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:

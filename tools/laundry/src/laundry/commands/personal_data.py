@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from laundry.client import Caller
@@ -67,6 +68,11 @@ def erase(
         if wait:
             erasure = _followed(caller, erasure)
             _print([erasure])
+            if not _rows(erasure):
+                console.print(
+                    f"[yellow]![/yellow] No service held anything of {escape(subject)}. A sub is compared "
+                    "letter by letter: is it written as in the person's tokens?"
+                )
 
 
 def erasures(sub: Sub = "operator-1") -> None:
@@ -103,15 +109,18 @@ def _print(found: list[dict[str, Any]]) -> None:
     for column in ("state", "asked", "waits for", "rows erased"):
         table.add_column(column, overflow="fold")
     for each in found:
-        rows = sum(number for part in each["parts"] for number in part["rows"].values())
         table.add_row(
             each["id"],
             each["state"],
             each["requested_at"][:16].replace("T", " "),
             visible(_waits_for(each)),
-            f"{rows:,}",
+            f"{_rows(each):,}",
         )
     Console().print(table)
+
+
+def _rows(erasure: dict[str, Any]) -> int:
+    return sum(number for part in erasure["parts"] for number in part["rows"].values())
 
 
 def _waits_for(erasure: dict[str, Any]) -> str:
