@@ -35,7 +35,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock approaches-lock peers-lock check-deploy check-cluster check-images release clean \
+.PHONY: help setup demo up down status test test-rest lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock approaches-lock peers-lock check-deploy check-cluster check-images release clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -68,8 +68,11 @@ down: setup ## Stop the stack
 status: setup ## Show each process of the stack
 	$(BIN)/laundry status
 
-test: setup ## Run every test, with real servers (PYTEST_ARGS for more, WORKERS=0 for one process)
-	$(BIN)/pytest --numprocesses $(WORKERS) $(PYTEST_ARGS)
+test: setup ## Run the tests, with real servers and the pages in Chromium (PYTEST_ARGS for more, WORKERS=0 for one process)
+	$(BIN)/pytest --part main --numprocesses $(WORKERS) $(PYTEST_ARGS)
+
+test-rest: setup ## Run the other tests: the whole stack, and the pages in Firefox and WebKit
+	$(BIN)/pytest --part rest --numprocesses $(WORKERS) $(PYTEST_ARGS)
 
 fuzz: setup ## Ask every endpoint much more than the tests do (EXAMPLES=200 for each phase, SEED=number to repeat a run)
 	LAUNDRY_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(if $(SEED),LAUNDRY_FUZZ_SEED=$(SEED)) \

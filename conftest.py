@@ -31,9 +31,29 @@ class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no ty
         return "tests/stack" if file.startswith("tests/stack/") else file
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the long files first: every other worker would wait for one that begins last."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be divided, so that the larger part of what can break is known within minutes."""
+    parser.addoption(
+        "--part",
+        choices=["main", "rest"],
+        help="rest: the whole stack, and the pages in Firefox and WebKit; main: all else (default: both)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other part; begin the long files, for which every other worker would wait at the end."""
+    part = config.getoption("--part")
+    if part is not None:
+        left_out = [item for item in items if in_rest(item) != (part == "rest")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if in_rest(item) == (part == "rest")]
     items.sort(key=lambda item: -length(item))
+
+
+def in_rest(item: pytest.Item) -> bool:
+    """Say whether a test runs the whole stack, or a page that the main part has in Chromium."""
+    engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
+    return engine in {"firefox", "webkit"} or item.get_closest_marker("stack") is not None
 
 
 def pytest_collection_finish() -> None:
