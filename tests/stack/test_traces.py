@@ -12,6 +12,7 @@ import pytest
 from laundry.demo.client import People, until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
+from laundry_catalogue import copies_of
 from laundry_testing.otlp import Receiver, Span
 from tests.stack.conftest import laundry
 
@@ -145,7 +146,7 @@ async def test_the_details_of_one_service_are_switched_while_it_runs(
     async def turn(word: str) -> None:
         turned = await asyncio.to_thread(laundry, stack_folder, "telemetry", word, "helper")
         assert turned.returncode == 0, turned.stderr
-        assert turned.stdout == f"helper: details {word}\n"
+        assert turned.stdout == "".join(f"{name}: details {word}\n" for name in copies_of("helper"))
 
     await turn("off")
     trace = await uploaded(story, spans)

@@ -11,6 +11,7 @@ from laundry_catalogue import (
     Process,
     Service,
     broker_users,
+    copies_of,
     database_owners,
     process_names,
     proxied_services,
@@ -48,6 +49,14 @@ def test_what_is_proxied_is_part_of_the_api(each: Service) -> None:
     document = json.loads((ROOT / "docs" / "api" / f"{each.name}.openapi.json").read_text())
     offered = {path.split("/")[1] for path in document["paths"]}
     assert set(each.proxied) <= offered
+
+
+def test_who_shares_a_port_has_a_name_of_its_own_and_is_found_by_the_first() -> None:
+    assert Process(name="finder", copies=3).instances == ("finder", "finder-2", "finder-3")
+    shared = Service(name="finder", port=8042, processes=(Process(name="finder", copies=2),))
+    assert copies_of("finder", [shared]) == ("finder", "finder-2")
+    assert copies_of("finder-2", [shared]) == ("finder-2",)
+    assert copies_of("helper")[0] == "helper" and copies_of("ai-consumer-1") == ("ai-consumer-1",)
 
 
 def test_who_calls_others_calls_services_that_listen() -> None:

@@ -11,6 +11,7 @@ import pytest
 from laundry.paths import StackPaths
 from laundry.stack import changes
 from laundry.stack import restart as restarting
+from laundry_catalogue import copies_of
 from laundry_lab import kept_settings as keeping
 from laundry_lab.bench import tracing
 from laundry_lab.bench.stage import Stage
@@ -57,7 +58,7 @@ BEFORE = [{}, {"LAUNDRY_LOG_LEVEL": "DEBUG"}, {rollout.SETTING: "9", tracing.DEL
 @pytest.fixture(params=BEFORE, ids=["nothing was changed", "something else was", "the same was"])
 def changed(request: pytest.FixtureRequest, stack: Supervised) -> dict[str, str]:
     """What somebody had changed in all processes before."""
-    for name in ("mlops", "helper", "ai-consumer-1"):
+    for name in ("mlops", *copies_of("helper"), "ai-consumer-1"):
         if request.param:
             changes.change(stack.paths, name, request.param)
     return dict(request.param)
@@ -125,9 +126,10 @@ async def test_traces_go_where_they_went_once_they_are_measured(
     monkeypatch.setenv(tracing.ENDPOINT, "http://elsewhere:4318")
     before = stack.environment("helper")
     await tracing.measure(stage_of(stack))
-    assert len(stack.starts) == 4 * 2 + 1
-    assert stack.environment("helper") == before
-    assert stack.starts[-1] == ("helper", before)
+    copies = copies_of("helper")
+    assert len(stack.starts) == (4 * 2 + 1) * len(copies)
+    assert [stack.environment(each) for each in copies] == [before] * len(copies)
+    assert sorted(name for name, given in stack.starts[-len(copies) :] if given == before) == sorted(copies)
     assert not (stack.paths.telemetry / "helper").exists()
 
 

@@ -83,6 +83,8 @@ class Process:
         name: its name in the stack, in Compose and in the chart; the service's own for the first.
         arguments: what follows ``python -m <package>``.
         replicas: how many run on one machine.
+        copies: how many of them share its port where no container is between: the kernel gives each a part of
+            the connections. Containers and pods are behind an address of their own instead.
         cluster_replicas: how many run in a cluster, unless its values say otherwise.
         niceness: the priority of its processes where all share one machine: 0, or up to 19 to give way.
         note: why it is a process of its own.
@@ -91,6 +93,7 @@ class Process:
     name: str
     arguments: tuple[str, ...] = ()
     replicas: int = 1
+    copies: int = 1
     cluster_replicas: int = 2
     niceness: int = 0
     note: str = ""
@@ -98,7 +101,9 @@ class Process:
 
     @property
     def instances(self) -> tuple[str, ...]:
-        """Names of its replicas on one machine."""
+        """Names of its replicas on one machine; the first of those that share a port bears its own."""
+        if self.copies > 1:
+            return (self.name, *(f"{self.name}-{number}" for number in range(2, self.copies + 1)))
         if self.replicas == 1:
             return (self.name,)
         return tuple(f"{self.name}-{number}" for number in range(1, self.replicas + 1))

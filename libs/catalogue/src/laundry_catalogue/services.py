@@ -16,6 +16,8 @@ BACKENDS = (
         processes=(
             Process(
                 name="helper",
+                # As many as in a cluster: one alone takes no more uploads than one core has time for.
+                copies=2,
                 resources=Resources(
                     cpu="300m",
                     memory="160Mi",
@@ -164,6 +166,12 @@ def documented_services(services: Iterable[Service] = SERVICES) -> tuple[Service
 def process_names(services: Iterable[Service] = SERVICES) -> tuple[str, ...]:
     """Return the names of all processes on one machine: ``helper``, ``ai-consumer-1`` and so on."""
     return tuple(name for each in services for process in each.processes for name in process.instances)
+
+
+def copies_of(name: str, services: Iterable[Service] = SERVICES) -> tuple[str, ...]:
+    """Return the names of all processes that share the port of one, itself included; else its own alone."""
+    kinds = (process for each in services for process in each.processes if process.copies > 1)
+    return next((kind.instances for kind in kinds if kind.name == name), (name,))
 
 
 def database_owners(services: Iterable[Service] = SERVICES) -> dict[str, str]:

@@ -63,8 +63,8 @@ SESSION = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_sort": "off",
-    # Nobody waits for a removal to reach the disk. One that a crash of the database undoes is published again,
-    # under the same id.
+    # Nobody waits for a removal to reach the disk. One that a crash of the database undoes is published
+    # again, under the same id.
     "synchronous_commit": "off",
     # The lease must also end with a host that vanishes and with a process that is frozen.
     "tcp_keepalives_idle": "10",

@@ -12,11 +12,12 @@ import threading
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from laundry_service.garbage import look_seldom
 from laundry_service.http.protocol import bounded_protocol
 from laundry_service.http.settings import HttpSettings
-from laundry_service.telemetry.metrics_server import MetricsServer
+from laundry_service.telemetry.metrics_server import MetricsServer, not_found
 from laundry_service.telemetry.switching import TelemetrySwitching
 
 # Reserved for files that are not client connections: logs, databases, the broker, other services.
@@ -33,13 +34,18 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: HttpSettings) -> None:
         """Take an app; its ``state.stopping`` is set when the end begins."""
         super().__init__(server_config(app, settings))
+        self._app = app
         self._stopping: asyncio.Event = app.state.stopping
-        self._metrics = MetricsServer(settings)
+        self._metrics = MetricsServer(settings, self._health)
         service = getattr(app.state, "service_name", app.title)
         self._switching = TelemetrySwitching(settings.telemetry_folder, service)
         self._database = _database_of(settings)
         self._looking: asyncio.Task[None] | None = None
         self.refused = False
+
+    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does, once it is started: at a port that others share, theirs could come."""
+        await (self._app if self.started else not_found)(scope, receive, send)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the metrics port beside the app, already during startup.
@@ -117,10 +123,25 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
     # uvicorn raises the signal again after it has stopped. By default that kills a process before its last
     # spans are sent, and does nothing to the first process of a container: here both end alike.
     signal.signal(signal.SIGTERM, _end)
+    try:
+        listeners = [_shared(settings)] if settings.share_port else None
+    except OSError as error:
+        log.critical("not started", reason=f"port {settings.port} cannot be shared: {error.strerror}")
+        sys.exit(3)
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+        server.run(listeners)
     if not server.started or server.refused:
         sys.exit(3)
+
+
+def _shared(settings: HttpSettings) -> socket.socket:
+    """Open the port so that others may too. Raises OSError: somebody has it who does not share it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((settings.host, settings.port))
+    return listener
 
 
 def _end(*_: object) -> None:

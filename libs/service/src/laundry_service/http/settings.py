@@ -23,6 +23,10 @@ class HttpSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    share_port: bool = Field(
+        default=False,
+        description="Other processes listen on the port too; each gets a part of the connections",
+    )
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Where /metrics answers, and nowhere else; 0: nowhere"

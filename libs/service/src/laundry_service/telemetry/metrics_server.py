@@ -6,7 +6,7 @@ import math
 import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from laundry_service.background.task import BackgroundTask
@@ -20,13 +20,20 @@ TRY_AGAIN_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI app: ``GET`` or ``HEAD /metrics``, and nothing else."""
-    status, body = 404, b"Only /metrics is here.\n"
-    if scope["path"] == "/metrics":
-        status, body = 405, b"Use GET.\n"
-        if scope["method"] in {"GET", "HEAD"}:
-            status, body = 200, generate_latest()
+async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI app: ``GET`` or ``HEAD``."""
+    if scope["method"] in {"GET", "HEAD"}:
+        await _answer(send, 200, generate_latest())
+    else:
+        await _answer(send, 405, b"Use GET.\n")
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI app of all other paths, and of a health that is not known yet."""
+    await _answer(send, 404, b"Only /metrics, and /readyz once it is started, are here.\n")
+
+
+async def _answer(send: Send, status: int, body: bytes) -> None:
     media_type = CONTENT_TYPE_LATEST if status == 200 else "text/plain; charset=utf-8"
     headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
     if status == 405:
@@ -38,8 +45,9 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 class MetricsServer:
     """Serves ``/metrics`` in the process's own event loop; a port in use delays nothing else."""
 
-    def __init__(self, settings: HttpSettings) -> None:
-        """Take where to listen; port 0 means nowhere."""
+    def __init__(self, settings: HttpSettings, health: ASGIApp = not_found) -> None:
+        """Take where to listen; port 0 means nowhere. ``health`` answers ``/readyz``."""
+        self._apps = {"/metrics": metrics, "/readyz": health}
         self._host, self._port = settings.metrics_host, settings.metrics_port
         bounds = settings.model_copy(
             update={"http_connections": CONNECTIONS, "http_connections_per_address": CONNECTIONS}
@@ -54,8 +62,18 @@ class MetricsServer:
         if self._port and not await self._open():
             await self._opening.start()
 
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._apps.get(scope["path"], not_found)(scope, receive, send)
+
     async def _open(self) -> bool:
-        config = uvicorn.Config(answer, log_config=None, access_log=False, ws="none", proxy_headers=False)
+        config = uvicorn.Config(
+            self._serve,
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            proxy_headers=False,
+        )
         config.load()
 
         def connection() -> BoundedProtocol:

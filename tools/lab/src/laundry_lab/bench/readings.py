@@ -188,7 +188,7 @@ async def crowd(
             filled = await _fill(stage, pictures, photos, branch)
             held = await _held(stage, filled)
             # Before they go on: else the first readings would count as earlier ones.
-            before = await consumed(client, stage.document["metrics_urls"]["helper"], READINGS)
+            before = await _stored(stage, client)
             used, all_used = stage.processor_s(CONSUMER), stage.processor_s("")
             began = datetime.now(UTC)
         # What the suspended replicas had prefetched is read later, and not counted.
@@ -269,6 +269,11 @@ async def _held(stage: Stage, number: int) -> int:
         await asyncio.sleep(0.1)
 
 
+async def _stored(stage: Stage, client: httpx.AsyncClient) -> float:
+    """Return how many readings were stored so far."""
+    return sum([await consumed(client, url, READINGS) for url in stage.metrics_urls("helper")])
+
+
 async def _wait_read(
     stage: Stage, client: httpx.AsyncClient, number: int, branch: str, before: float
 ) -> list[datetime]:
@@ -280,9 +285,7 @@ async def _wait_read(
     advance = stage.say("reading", number)
     deadline, shown = time.monotonic() + READ_DEADLINE_S, 0
     while True:
-        done = min(
-            number, int(await consumed(client, stage.document["metrics_urls"]["helper"], READINGS) - before)
-        )
+        done = min(number, int(await _stored(stage, client) - before))
         advance(max(0, done - shown))
         shown = max(done, shown)
         late = time.monotonic() > deadline

@@ -19,6 +19,7 @@ import psutil
 from laundry.management import queue_totals
 from laundry.paths import StackPaths
 from laundry.stack import state
+from laundry_catalogue import copies_of
 from laundry_events.broker_plan import Target
 from laundry_lab.bench.figures import Figure
 from laundry_servers.identity import LocalIdentity
@@ -93,10 +94,17 @@ class Stage:
         return used
 
     def memory_mb(self, name: str) -> float:
-        """Return a process's share of memory (PSS), MB; 0 if it is gone."""
-        with suppress(psutil.Error):
-            return float(psutil.Process(self.document["pids"][name]).memory_full_info().pss) / 1e6
-        return 0.0
+        """Return the share of memory (PSS) of a process and of those that share its port, MB; 0 if gone."""
+        used = 0.0
+        for each in copies_of(name):
+            with suppress(psutil.Error, KeyError):
+                used += psutil.Process(self.document["pids"][each]).memory_full_info().pss / 1e6
+        return used
+
+    def metrics_urls(self, name: str) -> list[str]:
+        """Return where the metrics of a process are, and of those that share its port."""
+        urls: dict[str, str] = self.document["metrics_urls"]
+        return [urls[each] for each in copies_of(name) if each in urls]
 
     async def waiting(self, queue: str) -> int:
         """Return how many messages a queue holds, ready or being worked on. Raises QueuesUnknown."""

@@ -5,8 +5,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from laundry.stack import restart as restarting
+from laundry_catalogue import copies_of
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import SMALL, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
@@ -42,19 +43,25 @@ async def measure(stage: Stage) -> list[Figure]:
     rates: dict[str, list[float]] = {}
     spent: dict[str, list[float]] = {}
     stops: dict[str, list[float]] = {}
-    async with kept_settings(stage.paths, PROCESS, ENDPOINT, DELAY):
+    async with AsyncExitStack() as stack:
+        for name in copies_of(PROCESS):
+            await stack.enter_async_context(kept_settings(stage.paths, name, ENDPOINT, DELAY))
         with _collector() as alive, _switch(stage) as switch:
             endpoints = {NONE: "", ALL: alive, LEAN: alive, DEAD: f"http://127.0.0.1:{free_port()}"}
             for _ in range(rounds):
                 for way in random.sample(list(endpoints), len(endpoints)):
                     switch.write_text("off" if way == LEAN else "on")
                     settings = {ENDPOINT: endpoints[way], DELAY: DELAY_MS}
-                    pid = await asyncio.to_thread(restarting.restart, stage.paths, PROCESS, settings)
-                    process = psutil.Process(pid)
-                    rate, used = await _uploaded(stage, pictures, process)
+                    processes = [
+                        psutil.Process(
+                            await asyncio.to_thread(restarting.restart, stage.paths, name, settings)
+                        )
+                        for name in copies_of(PROCESS)
+                    ]
+                    rate, used = await _uploaded(stage, pictures, processes)
                     rates.setdefault(way, []).append(rate)
                     spent.setdefault(way, []).append(used)
-                    stops.setdefault(way, []).append(await asyncio.to_thread(_stopped, process))
+                    stops.setdefault(way, []).append(await asyncio.to_thread(_stopped, processes[0]))
                     advance(1)
     return _figures(rates, spent, stops)
 
@@ -85,7 +92,9 @@ def _more(spent: dict[str, list[float]], way: str, than: str) -> float:
     return 100 * (median(spent[way]) / median(spent[than]) - 1)
 
 
-async def _uploaded(stage: Stage, pictures: Pictures, process: psutil.Process) -> tuple[float, float]:
+async def _uploaded(
+    stage: Stage, pictures: Pictures, processes: Sequence[psutil.Process]
+) -> tuple[float, float]:
     """Return uploads a second, and the processor time of one, ms."""
     branch = stage.branch("traces")
     headers = stage.headers("helper", branch)
@@ -106,15 +115,14 @@ async def _uploaded(stage: Stage, pictures: Pictures, process: psutil.Process) -
         while time.perf_counter() < warm_at:
             await upload(WARM_UPS)
         uploads = stage.many(UPLOADS, least=50)
-        began, before = time.perf_counter(), _processor_s(process)
+        began, before = time.perf_counter(), _processor_s(processes)
         await upload(uploads)
-        took, used = time.perf_counter() - began, _processor_s(process) - before
+        took, used = time.perf_counter() - began, _processor_s(processes) - before
     return uploads / took, 1000 * used / uploads
 
 
-def _processor_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _processor_s(processes: Sequence[psutil.Process]) -> float:
+    return sum(times.user + times.system for times in (each.cpu_times() for each in processes))
 
 
 def _stopped(process: psutil.Process) -> float:

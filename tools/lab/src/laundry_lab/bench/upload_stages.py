@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import psutil
 
+from laundry_catalogue import copies_of
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import BYTES, Pictures
 from laundry_lab.bench.stage import NotMeasured, Stage, client_of, suspended
@@ -39,7 +40,9 @@ async def measure(stage: Stage) -> list[Figure]:
     # At any scale: the broker gives up who stands still for 20 s.
     number = stage.many(NUMBER, least=20, grows=False)
     others = [
-        pid for name, pid in stage.document["pids"].items() if name == SERVICE or name.startswith(CONSUMER)
+        pid
+        for name, pid in stage.document["pids"].items()
+        if name in copies_of(SERVICE) or name.startswith(CONSUMER)
     ]
     async with _helper(stage) as (helper, sender):
         await _upload(stage, sender, pictures, stage.many(WARM_UP, least=8))
@@ -111,7 +114,11 @@ async def _upload(stage: Stage, sender: Sender, pictures: Pictures, number: int)
 async def _used(stage: Stage, helper: Worker) -> Used:
     helper.tell()
     told: dict[str, float] = (await helper.hear("used"))["stages"]
-    names = (name for name in stage.document["pids"] if name != SERVICE and not name.startswith(CONSUMER))
+    names = (
+        name
+        for name in stage.document["pids"]
+        if name not in copies_of(SERVICE) and not name.startswith(CONSUMER)
+    )
     return {
         **{(HELPER, name): seconds for name, seconds in told.items()},
         **{(OTHERS, name): stage.processor_s(name) for name in names},

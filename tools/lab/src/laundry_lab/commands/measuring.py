@@ -16,6 +16,7 @@ from laundry.commands.running import RunningStack, running_stack
 from laundry.display import console
 from laundry.stack import state
 from laundry.stack.restart import restart
+from laundry_catalogue import copies_of
 from laundry_lab.bench.stage import Advance, Say
 from laundry_servers.errors import LaundryError
 
@@ -52,8 +53,9 @@ def own_stack(settings: Mapping[str, Mapping[str, str]]) -> Iterator[RunningStac
         os.environ[VAR_DIR] = folder
         try:
             with measured_stack(1) as stack:
-                for name, changed in settings.items():
-                    restart(stack.paths, name, dict(changed))
+                for kind, changed in settings.items():
+                    for name in copies_of(kind):
+                        restart(stack.paths, name, dict(changed))
                 yield replace(stack, document=state.running_stack(stack.paths))
         finally:
             if before is None:

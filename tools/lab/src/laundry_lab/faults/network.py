@@ -13,6 +13,7 @@ import aio_pika
 import psutil
 from aio_pika.exceptions import AMQPError
 
+from laundry_catalogue import copies_of
 from laundry_lab.faults.tools import IPTABLES
 from laundry_lab.faults.world import Fault, NotHere, Observation, World, environment_of
 
@@ -156,15 +157,17 @@ def _client_urls(world: World) -> list[str]:
 
 
 def _amqp_ports(world: World, name: str, brokers: set[int]) -> set[int]:
-    """Return the local ports of a process's connections to the broker."""
-    with suppress(psutil.Error, KeyError):
-        found = psutil.Process(world.pids[name]).net_connections("tcp")
-        return {
-            each.laddr.port
-            for each in found
-            if each.raddr and each.raddr.port in brokers and each.status == psutil.CONN_ESTABLISHED
-        }
-    return set()
+    """Return the local ports of a service's connections to the broker."""
+    ports: set[int] = set()
+    for process in copies_of(name):
+        with suppress(psutil.Error, KeyError):
+            found = psutil.Process(world.pids[process]).net_connections("tcp")
+            ports |= {
+                each.laddr.port
+                for each in found
+                if each.raddr and each.raddr.port in brokers and each.status == psutil.CONN_ESTABLISHED
+            }
+    return ports
 
 
 FAULTS = (

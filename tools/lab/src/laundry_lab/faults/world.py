@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from laundry.stack import report, state
+from laundry_catalogue import copies_of
 from laundry_lab.bench.stage import Stage
 from laundry_lab.faults.load import Load
 from laundry_lab.faults.tools import Tool
@@ -96,9 +97,9 @@ class World:
         return found
 
     def send(self, number: signal.Signals, *names: str) -> list[int]:
-        """Send a signal to processes by name; returns their ids."""
+        """Send a signal to processes by name, and to those that share a port with one; returns their ids."""
         pids, sent = self.pids, []
-        for name in names:
+        for name in (copy for each in names for copy in copies_of(each)):
             pid = pids.get(name)
             if pid is not None:
                 with suppress(ProcessLookupError):
@@ -191,7 +192,8 @@ class World:
     async def metric(self, service: str, name: str) -> float:
         """Return the sum of a metric's samples at a service."""
         async with httpx.AsyncClient(timeout=30) as client:
-            lines = (await client.get(self.stage.document["metrics_urls"][service])).text.splitlines()
+            answers = [await client.get(url) for url in self.stage.metrics_urls(service)]
+        lines = [line for answer in answers for line in answer.text.splitlines()]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
     async def cut(self, user: str, *, times: int, within_s: float) -> int:

@@ -9,6 +9,7 @@ from laundry.commands.audited import audited
 from laundry.display import ConsoleProgress
 from laundry.paths import stack_paths
 from laundry.stack import restart as restarting
+from laundry_catalogue import copies_of
 from laundry_servers.errors import LaundryError
 
 
@@ -21,7 +22,7 @@ def restart(
 ) -> None:
     """Restart one service process as an update does: it finishes its work, then its successor takes over.
 
-    Settings changed with --set apply until the stack stops.
+    Those that share its port are restarted after it. Settings changed with --set apply until the stack stops.
     """
     changed = dict(_setting(text) for text in settings or [])
     progress, began = ConsoleProgress(), time.monotonic()
@@ -29,9 +30,11 @@ def restart(
         progress.started(f"Restarting {process}")
         # Names only: a value may be a secret.
         with audited("process.restart", process, settings=sorted(changed)):
-            pid = restarting.restart(stack_paths(), process, changed)
+            # One after the other: meanwhile the others answer.
+            pids = [restarting.restart(stack_paths(), name, changed) for name in copies_of(process)]
         progress.finished(
-            f"Restarting {process}", f"ready as pid {pid} after {time.monotonic() - began:.1f} s"
+            f"Restarting {process}",
+            f"ready as pid {' and '.join(map(str, pids))} after {time.monotonic() - began:.1f} s",
         )
     finally:
         progress.close()

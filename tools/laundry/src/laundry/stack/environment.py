@@ -95,6 +95,7 @@ def service_environment(
         "LAUNDRY_INSTANCE": instance,
         "LAUNDRY_HOST": "127.0.0.1",
         "LAUNDRY_PORT": str(port),
+        "LAUNDRY_SHARE_PORT": str(process.copies > 1).lower(),
         # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }

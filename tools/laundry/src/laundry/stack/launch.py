@@ -23,7 +23,7 @@ from laundry.stack.environment import (
 from laundry.stack.libraries import SHARED
 from laundry.stack.preparation import Preparation, make_databases
 from laundry.stack.secrets import Secrets
-from laundry_catalogue import SERVICES, Need, Service, audited, broker_users, database_owners, process_names
+from laundry_catalogue import SERVICES, Need, Service, audited, broker_users, database_owners
 from laundry_catalogue import Process as ServiceProcess
 from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
@@ -90,7 +90,14 @@ class Launch:
         self.kept = secrets.load(self.paths, list(users))
         self.taken = choice.choose(self.options.servers, nodes=self.options.nodes)
         self.progress.finished("Servers", str(self.taken))
-        ports = {name: free_port() for name in process_names(self.options.services)}
+        ports = {
+            name: port
+            for service in self.options.services
+            for kind in service.processes
+            for names in ([kind.instances] if kind.copies > 1 else [(name,) for name in kind.instances])
+            for port in (free_port(),)
+            for name in names
+        }
         for service in self.options.services:
             if Need.PROVIDER in service.needs:
                 # Its address is the issuer of its tokens, which had better be the same tomorrow.
@@ -272,7 +279,9 @@ def service_process(
     service: Service, kind: ServiceProcess, *, name: str, port: int, around: Surroundings, logs: Path
 ) -> Process:
     """Return one service process that is not started yet; ready when its /readyz says so."""
-    url, metrics_port = f"http://127.0.0.1:{port}/readyz", free_port()
+    metrics_port = free_port()
+    # At a port that others share, any of them may answer.
+    url = f"http://127.0.0.1:{metrics_port if kind.copies > 1 else port}/readyz"
     return Process(
         name=name,
         command=[sys.executable, "-m", service.package, *kind.arguments],

@@ -1,6 +1,7 @@
 """How long the periodic tasks of a service take, as its own metric tells."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,15 +26,14 @@ class Runs(NamedTuple):
 
 async def runs_of(stage: Stage, service: str) -> dict[str, Runs]:
     """Return the runs of a service's periodic tasks until now."""
+    values: dict[tuple[str, str], float] = defaultdict(float)
     async with httpx.AsyncClient(timeout=10) as client:
-        text = (await client.get(stage.document["metrics_urls"][service])).raise_for_status().text
-    values = {
-        (sample.labels["task"], sample.name.removeprefix(METRIC)): sample.value
-        for family in text_string_to_metric_families(text)
-        if family.name == METRIC
-        for sample in family.samples
-        if sample.name.endswith(("_count", "_sum"))
-    }
+        for url in stage.metrics_urls(service):
+            text = (await client.get(url)).raise_for_status().text
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples if family.name == METRIC else ():
+                    if sample.name.endswith(("_count", "_sum")):
+                        values[sample.labels["task"], sample.name.removeprefix(METRIC)] += sample.value
     return {task: Runs(values[task, "_count"], values[task, "_sum"]) for task, _ in values}
 
 
