@@ -68,13 +68,15 @@ async def test_a_helper_is_forgotten_and_the_laundry_is_not(
         await publisher.publish(event, event_id=meta.id)
         answered = json.loads((await messaging.take("person.forgotten")).body)
         assert (answered["erasure_id"], answered["service"]) == (event.erasure_id, "helper")
+        # How many that is depends on how far the relay is.
+        answered["rows"].pop("waiting_events", 0)
         assert answered["rows"] == {
             "submissions": 1,
             "tasks": 1,
             "confirmations": 1,
             "photo_policies": 0,
         }
-        # What he had done is still being announced: it was before he was forgotten.
+        # What was being announced just then may still name him: it was before he was forgotten.
         rest: list[str] = []
 
         async def announced() -> bool:

@@ -32,6 +32,8 @@ class Erasures:
         async with self._database.transaction() as session:
             if not await claim_once(session, f"{self._outbox.source}.person-erased", meta.id):
                 return
+            if waiting := await self._outbox.forget(session, event.person_id, event.tombstone):
+                rows["waiting_events"] = waiting
             await self._outbox.add(
                 session,
                 PersonForgotten(
