@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from laundry_events import Outbox
 from laundry_events.envelope import encode
 from laundry_events.event import Event
-from laundry_events.events import FaultAcknowledged, PersonErased
+from laundry_events.events import FaultAcknowledged, PersonErased, TaskRead
 from laundry_events.tables import outbox
 from laundry_testing.erasing import TOMBSTONE, person_erased
 
 from .outbox_helpers import store, store_raw
 
 pytestmark = pytest.mark.servers
+NAMING = {event.routing_key: event for event in (FaultAcknowledged, TaskRead)}
 WHO = 'kim "the owner" 김'
 
 
@@ -43,7 +44,7 @@ async def bodies(engine: AsyncEngine) -> list[bytes]:
 
 async def forget(engine: AsyncEngine, who: str) -> int:
     async with engine.begin() as connection:
-        return await Outbox("tests").forget(connection, who, TOMBSTONE)
+        return await Outbox("tests").forget(connection, who, TOMBSTONE, NAMING)
 
 
 async def test_a_tombstone_stands_for_the_person_and_nothing_else_is_changed(engine: AsyncEngine) -> None:

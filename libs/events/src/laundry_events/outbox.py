@@ -1,6 +1,7 @@
 """The outbox: an event is stored in the transaction of the change it announces and published after commit."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from laundry_events.envelope import OutgoingEvent, encode
 from laundry_events.event import Event, with_people
-from laundry_events.events import EVENTS, PersonErased
 from laundry_events.tables import outbox
 
-_BY_KEY = {event.routing_key: event for event in EVENTS}
 _STORED = ("event_id", "routing_key", "headers", "body")
 
 
@@ -71,11 +70,20 @@ class Outbox:
         )
         return removed.first() is not None
 
-    async def forget(self, session: AsyncSession | AsyncConnection, person: str, tombstone: str) -> int:
+    async def forget(
+        self,
+        session: AsyncSession | AsyncConnection,
+        person: str,
+        tombstone: str,
+        events: Mapping[str, type[Event]],
+    ) -> int:
         """Put a tombstone in place of a person in events that still wait, in the caller's transaction.
 
         Else what an outage holds up would name the person again, to all who have just forgotten them. An
         event that is being published is waited for.
+
+        Args:
+            events: those to look at, by routing key.
 
         Returns:
             how many events were changed.
@@ -85,26 +93,22 @@ class Outbox:
             sa.select(outbox.c.id, outbox.c.routing_key, outbox.c.body)
             .where(
                 sa.func.position(quoted.op("IN")(outbox.c.body)) > 0,
-                # It has to say who is to be forgotten.
-                outbox.c.routing_key != PersonErased.routing_key,
+                outbox.c.routing_key.in_(events),
             )
             .with_for_update()
         )
         changed = [
             (row.id, body)
             for row in waiting
-            if (body := _without(row.routing_key, row.body, person, tombstone)) != row.body
+            if (body := _without(events[row.routing_key], row.body, person, tombstone)) != row.body
         ]
         for row_id, body in changed:
             await session.execute(sa.update(outbox).where(outbox.c.id == row_id).values(body=body))
         return len(changed)
 
 
-def _without(routing_key: str, body: bytes, person: str, tombstone: str) -> bytes:
-    """Return an event's body with a tombstone for a person; as it is if it is no event that is known."""
-    event = _BY_KEY.get(routing_key)
-    if event is None:
-        return body
+def _without(event: type[Event], body: bytes, person: str, tombstone: str) -> bytes:
+    """Return an event's body with a tombstone for a person; as it is if it is none of such an event."""
     try:
         named = event.model_validate_json(body)
     except ValidationError:

@@ -5,11 +5,14 @@ from datetime import UTC, datetime
 import structlog
 
 from laundry_events import EventConsumer, EventMeta, Outbox, claim_once
-from laundry_events.events import PersonErased, PersonForgotten
+from laundry_events.events import EVENTS, PersonErased, PersonForgotten
 from laundry_events.plan import Plan
 from laundry_events.topology import PERSON_ERASED, PLAN
 from laundry_service.personal_data.held import PersonalData
 from laundry_service.storage.database import Database
+
+# The request itself has to say who is to be forgotten.
+NAMING = {event.routing_key: event for event in EVENTS if event is not PersonErased}
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +35,7 @@ class Erasures:
         async with self._database.transaction() as session:
             if not await claim_once(session, f"{self._outbox.source}.person-erased", meta.id):
                 return
-            if waiting := await self._outbox.forget(session, event.person_id, event.tombstone):
+            if waiting := await self._outbox.forget(session, event.person_id, event.tombstone, NAMING):
                 rows["waiting_events"] = waiting
             await self._outbox.add(
                 session,
