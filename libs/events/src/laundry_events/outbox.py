@@ -112,9 +112,8 @@ def _without(event: type[Event], body: bytes, person: str, tombstone: str) -> by
     try:
         named = event.model_validate_json(body)
     except ValidationError:
-        return (
-            body  # whoever takes it cannot read it either: a dead letter, in which the person is looked for
-        )
+        # Nor can whoever takes it read it: a dead letter, in which the person is looked for.
+        return body
     unnamed = with_people(named, lambda each: tombstone if each == person else each)
     return body if unnamed == named else unnamed.model_dump_json().encode()
 
