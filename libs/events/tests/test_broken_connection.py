@@ -14,11 +14,15 @@ from laundry_events import (
     BrokerUnavailable,
     EventMeta,
     Publisher,
+    Requester,
     connection,
     make_broker,
     partition_watch,
+    republisher,
 )
 from laundry_events.events import TaskRead
+from laundry_events.plan import DEAD_EXCHANGE
+from laundry_events.republisher import Republisher
 from laundry_testing.events import reading
 from laundry_testing.logs import logged_by
 from laundry_testing.messaging import DEADLINE_S, Messaging, apply_plan, eventually
@@ -53,6 +57,11 @@ class Wire:
     def go_dead(self) -> None:
         """Lose everything that is sent on the connections there are; later ones work."""
         self._dead.update(self._writers)
+
+    def cut(self) -> None:
+        """End the connections there are, as a broker that restarts does."""
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -130,6 +139,51 @@ async def test_whoever_waits_on_a_connection_that_is_left_is_told(wire: Wire) ->
     told = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(each) for each in told if not isinstance(each, str)} == {BrokerUnavailable}
     await publisher.stop()
+
+
+@pytest.mark.parametrize("how", ["cut", "go_dead"])
+async def test_copies_go_over_another_connection_when_theirs_is_gone(
+    wire: Wire, messaging: Messaging, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    copies = Republisher(Publisher(wire.url, source="tests"))
+
+    async def sent() -> bool:
+        with contextlib.suppress(BrokerUnavailable):
+            await copies.send(
+                DEAD_EXCHANGE, "task.read.dlq", body=b"", headers={}, message_id="m", content_type=None
+            )
+            return True
+        return False
+
+    assert await sent()
+    getattr(wire, how)()
+    if how == "go_dead":
+        monkeypatch.setattr(republisher, "TIMEOUT_S", 0.5)
+        assert not await sent()
+        monkeypatch.setattr(republisher, "TIMEOUT_S", DEADLINE_S)
+    await eventually(sent, what="a copy over another connection")
+    assert wire.connections == 2
+    assert await messaging.count("task.read.dlq") == 2
+    await copies.stop()
+
+
+@pytest.mark.parametrize("how", ["cut", "go_dead"])
+async def test_answers_are_awaited_over_another_connection_when_theirs_is_gone(
+    wire: Wire, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(publisher, "_url", wire.url)
+    if how == "go_dead":
+        monkeypatch.setattr(connection, "HEARTBEAT_S", 1)
+    requester = Requester(publisher, service="helper")
+    await requester.start()
+    await eventually(lambda: requester.ready, what="a queue for answers")
+    before = requester._address
+    getattr(wire, how)()
+    await eventually(
+        lambda: requester.ready and requester._address != before, what="a queue over another connection"
+    )
+    assert wire.connections == 2
+    await requester.stop()
 
 
 async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(

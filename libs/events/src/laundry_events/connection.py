@@ -7,6 +7,7 @@ from typing import Any
 import aiormq.connection
 import structlog
 from aio_pika import RobustConnection
+from aio_pika.abc import AbstractConnection as PikaConnection
 from aiormq.abc import AbstractConnection
 from yarl import URL
 
@@ -68,6 +69,15 @@ class CancellableConnection(RobustConnection):
             log.error("no connection to the broker", reason=why, broker=f"{self.url.host}:{self.url.port}")
         self._told = why
         await super()._on_connection_close(closing)
+
+
+def transport_of(connection: PikaConnection) -> AbstractConnection | None:
+    """Return what a connection runs over, if that has not ended.
+
+    A plain connection's own ``is_closed`` and ``closed`` tell only of our ``close``, never of a loss.
+    """
+    transport = connection.transport
+    return None if transport is None or transport.connection.is_closed else transport.connection
 
 
 async def abandon(connection: AbstractConnection, why: str) -> None:

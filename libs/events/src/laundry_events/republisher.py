@@ -22,6 +22,7 @@ from yarl import URL
 
 from laundry_events import wire  # noqa: F401 - odd frames are decoded
 from laundry_events.confirms import publishing
+from laundry_events.connection import abandon, transport_of
 from laundry_events.errors import BrokerUnavailable, Unpublishable
 from laundry_events.frames import PERSISTENT
 from laundry_events.message_spans import sending_copy
@@ -112,6 +113,10 @@ class Republisher:
             # An ordinary answer: the channel is still usable.
             self._free.append(channel)
             raise
+        except asyncio.CancelledError:
+            # Most likely it was not confirmed in time, as at a node that is cut off.
+            await abandon(channel.connection, "a copy was not confirmed")
+            raise
         except BaseException:
             await self._drop(channel)
             raise
@@ -123,11 +128,17 @@ class Republisher:
             if not channel.is_closed and not channel.connection.is_closed:
                 return channel
         async with self._connecting:
-            if self._connection is None or self._connection.is_closed:
+            if self._connection is None or transport_of(self._connection) is None:
                 self._free.clear()
                 self._connection = await aio_pika.connect(self._url, timeout=TIMEOUT_S)
-            made = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-            return await made.get_underlay_channel()
+            transport = transport_of(self._connection)
+            if transport is None:
+                raise BrokerUnavailable("the connection went before a copy was sent on it")
+            try:
+                return await transport.channel(publisher_confirms=True, on_return_raises=True)
+            except BaseException:
+                await abandon(transport, "it opens no channel")
+                raise
 
     async def _drop(self, channel: AbstractChannel) -> None:
         if not channel.is_closed:

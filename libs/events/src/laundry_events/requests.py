@@ -16,7 +16,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from pamqp.commands import Basic
 
-from laundry_events.connection import RECONNECT_S, connection_url
+from laundry_events.connection import RECONNECT_S, connection_url, transport_of
 from laundry_events.errors import BrokerUnavailable, NoAnswer, PublishError
 from laundry_events.plan import REPLIES_EXCHANGE, REQUESTS_EXCHANGE, reply_queues
 from laundry_events.publisher import Publisher
@@ -124,7 +124,10 @@ class Requester:
         """
         self._anew.clear()
         connection = await aio_pika.connect(self._url, timeout=CONNECT_S)
-        async with connection:
+        try:
+            transport = transport_of(connection)
+            if transport is None:
+                return
             async with asyncio.timeout(CONNECT_S):
                 channel = await connection.channel()
                 address = f"{reply_queues(self._service)}{secrets.token_hex(12)}"
@@ -134,24 +137,23 @@ class Requester:
                 await queue.bind(REPLIES_EXCHANGE, address)
                 await queue.consume(self._take, no_ack=True)
             self._address = address
-            ends = [asyncio.ensure_future(each) for each in (_closed(connection), self._anew.wait())]
+            silent = asyncio.create_task(self._anew.wait())
             try:
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([transport.closing, silent], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._address = None
-                for each in ends:
-                    each.cancel()
+                silent.cancel()
+        finally:
+            # A node that is cut off would never say that it is closed.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(RECONNECT_S):
+                    await connection.close()
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         found = self._waiting.get(str(message.correlation_id))
         # One that nobody waits for any more came too late.
         if found is not None and not found.done():
             found.set_result(message.body)
-
-
-async def _closed(connection: aio_pika.abc.AbstractConnection) -> None:
-    with contextlib.suppress(Exception):
-        await connection.closed()
 
 
 async def answer(
