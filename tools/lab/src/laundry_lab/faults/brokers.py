@@ -3,21 +3,27 @@
 import asyncio
 import signal
 from functools import partial
+from typing import Any
 
+from laundry_lab.faults.messages import set_aside
 from laundry_lab.faults.world import Fault, Observation, World
 
 RESUME_S = 30.0
 ALL_BACK_S = 60.0
 """For a broker that has to start first."""
 
+BAD: list[tuple[str, bytes, dict[str, Any]]] = [("task.submitted", b"{no event", {})] * 12
+"""Some for each reader: what it sets aside goes over a connection that it opens for the first of them."""
+
 
 async def leader(world: World) -> list[Observation]:
     """Kill the node that leads task.submitted."""
+    await set_aside(world, BAD)
     name = await world.leader("task.submitted")
     world.kill(name)
     # The only node has no follower: it has to start again.
     within_s = RESUME_S if len(world.brokers) > 1 else ALL_BACK_S
-    return [await world.reads_on(within_s, after=f" {name} died")]
+    return [await world.reads_on(within_s, after=f" {name} died"), await _sets_aside(world)]
 
 
 async def rolling(world: World) -> list[Observation]:
@@ -48,14 +54,21 @@ async def majority(world: World) -> list[Observation]:
 
 async def every(world: World) -> list[Observation]:
     """Kill every node at once."""
+    await set_aside(world, BAD)
     world.kill(*world.brokers)
     accepts = await world.accepts(15)
-    return [Observation("uploads still got their 201", accepts), await world.reads_on(ALL_BACK_S)]
+    accepted = Observation("uploads still got their 201", accepts)
+    return [accepted, await world.reads_on(ALL_BACK_S), await _sets_aside(world)]
+
+
+async def _sets_aside(world: World) -> Observation:
+    await world.healthy()
+    return Observation("what cannot be read was set aside again", await set_aside(world, BAD) is not None)
 
 
 FAULTS = (
-    Fault("leader-kill", "brokers", "a follower leads within seconds", leader),
+    Fault("leader-kill", "brokers", "a follower leads within seconds", leader, kills=True),
     Fault("rolling-brokers", "brokers", "nobody notices", rolling, minimum_nodes=3, soak=False),
     Fault("majority-gone", "brokers", "uploads get 201; all goes on after", majority, minimum_nodes=3),
-    Fault("all-brokers-kill", "brokers", "uploads get 201; everything resumes afterwards", every),
+    Fault("all-brokers-kill", "brokers", "uploads get 201; everything resumes afterwards", every, kills=True),
 )

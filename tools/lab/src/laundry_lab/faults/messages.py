@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from laundry_events.plan import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
 from laundry_lab.faults.control_branch import control_branch_rings
-from laundry_lab.faults.dead_letters import OWN, dead_letters
+from laundry_lab.faults.dead_letters import OWN, Letter, dead_letters
 from laundry_lab.faults.world import Fault, Observation, World
 
 WAITING = 100_000
@@ -106,8 +106,8 @@ def _as_if_new(key: str, body: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
-async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Observation]:
-    """Publish messages that cannot be handled: each dies after one attempt, and the queue continues."""
+async def set_aside(world: World, bad: Sequence[tuple[str, bytes, Headers]]) -> list[Letter] | None:
+    """Publish messages that cannot be handled, and return their dead letters; None if some are not."""
     ids = [f"{OWN}{secrets.token_hex(8)}" for _ in bad]
     async with opened_channel(world) as channel:
         for identifier, (key, body, headers) in zip(ids, bad, strict=True):
@@ -117,12 +117,18 @@ async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Obs
         dead = {each.message_id for each in await dead_letters(world.stage)}
         return set(ids) <= dead
 
-    all_died = await world.eventually(died, DEAD_S, every_s=0.5)
-    letters = [each for each in await dead_letters(world.stage) if each.message_id in ids]
-    reasons = ", ".join(sorted({each.reason for each in letters}))
+    if not await world.eventually(died, DEAD_S, every_s=0.5):
+        return None
+    return [each for each in await dead_letters(world.stage) if each.message_id in ids]
+
+
+async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Observation]:
+    """Each dies after one attempt, and the queue continues."""
+    letters = await set_aside(world, bad)
+    reasons = ", ".join(sorted({each.reason for each in letters or ()}))
     return [
-        Observation(f"all {len(ids)} are dead letters: {reasons}", all_died),
-        Observation("after one attempt each", all(each.attempts == 1 for each in letters)),
+        Observation(f"all {len(bad)} are dead letters: {reasons}", letters is not None),
+        Observation("after one attempt each", all(each.attempts == 1 for each in letters or ())),
         Observation("the queue went on", await world.progress(10) is not None),
     ]
 
