@@ -30,7 +30,7 @@ def model() -> Model:
 def test_a_photo_is_read_with_the_task_it_belongs_to(model: Model, task_for: TaskFor, label: str) -> None:
     photo = photo_of(label)
     task = task_for(photo)
-    read = read_task(task, photo, model, now=NOW)
+    read = read_task(task, photo, model, clock=lambda: NOW)
     assert (read.task_id, read.task_version, read.branch_id) == (task.task_id, 1, "b1")
     assert (read.outcome, read.reason, read.model_version, read.read_at) == ("read", None, "m1", NOW)
     assert read.labels[0].label == label
@@ -41,7 +41,7 @@ def test_a_photo_is_read_with_the_task_it_belongs_to(model: Model, task_for: Tas
 def test_a_photo_that_the_model_is_unsure_of_asks_for_a_person(task_for: TaskFor) -> None:
     unsure = Model.load(colour_model("m1", threshold=0.999))
     photo = photo_of("pants")
-    assert read_task(task_for(photo), photo, unsure, now=NOW).needs_review
+    assert read_task(task_for(photo), photo, unsure, clock=lambda: NOW).needs_review
 
 
 def test_a_photo_is_read_as_one_of_its_branch(model: Model, task_for: TaskFor) -> None:
@@ -54,8 +54,29 @@ def test_a_photo_is_read_as_one_of_its_branch(model: Model, task_for: TaskFor) -
             return model.read(photo)
 
     photo = photo_of("pants")
-    read_task(task_for(photo), photo, Asked(), now=NOW)
+    read_task(task_for(photo), photo, Asked(), clock=lambda: NOW)
     assert Asked.branches == ["b1"]
+
+
+def test_a_photo_is_read_when_the_model_has_answered_not_when_it_is_asked(
+    model: Model, task_for: TaskFor
+) -> None:
+    told: list[str] = []
+
+    class Slow:
+        version = "m1"
+
+        def read(self, photo: bytes, *, branch_id: str | None = None) -> Reading:
+            told.append("read")
+            return model.read(photo)
+
+    def clock() -> datetime:
+        told.append("time")
+        return NOW
+
+    photo = photo_of("pants")
+    read_task(task_for(photo), photo, Slow(), clock=clock)
+    assert told == ["read", "time"]
 
 
 def test_several_garments_are_told_with_their_counts(task_for: TaskFor) -> None:
@@ -66,7 +87,7 @@ def test_several_garments_are_told_with_their_counts(task_for: TaskFor) -> None:
     out = BytesIO()
     picture.save(out, "PNG")
     reader = Model.load(seeing_several(colour_model("m1", temperature=1.5)))
-    read = read_task(task_for(out.getvalue()), out.getvalue(), reader, now=NOW)
+    read = read_task(task_for(out.getvalue()), out.getvalue(), reader, clock=lambda: NOW)
     assert read.multiple
     assert read.needs_review
     assert {each.label: each.count for each in read.labels} == {"shoes": 2, "pants": 1, "t-shirt": 1}
@@ -79,7 +100,7 @@ def test_other_bytes_than_registered_are_not_read(
 ) -> None:
     photo = photo_of("shoes")
     with pytest.raises(PhotoMismatch, match=r"registered was|registered were"):
-        read_task(task_for(photo, **change), photo, model, now=NOW)
+        read_task(task_for(photo, **change), photo, model, clock=lambda: NOW)
 
 
 def gif() -> bytes:
@@ -102,7 +123,7 @@ def test_what_cannot_be_decoded_is_an_outcome_with_its_reason(
 ) -> None:
     task = task_for(data)
     with pytest.raises(error) as caught:
-        read_task(task, data, model, now=NOW)
+        read_task(task, data, model, clock=lambda: NOW)
     told = unreadable(task, caught.value, model_version="m1", now=NOW)  # type: ignore[arg-type]
     assert (told.outcome, told.labels, told.needs_review) == ("unreadable", [], True)
     assert told.reason == caught.value.code  # type: ignore[attr-defined]

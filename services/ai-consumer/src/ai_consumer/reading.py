@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -56,8 +57,13 @@ def read_labels(reading: Reading) -> list[ReadLabel]:
     return [ReadLabel(label=g.label, confidence=g.confidence, count=g.count) for g in reading.labels]
 
 
-def read_task(task: TaskSubmitted, stored: bytes, reader: Reader, *, now: datetime) -> TaskRead:
+def read_task(
+    task: TaskSubmitted, stored: bytes, reader: Reader, *, clock: Callable[[], datetime]
+) -> TaskRead:
     """Read a task's photo. Blocks for as long as decoding and the model take.
+
+    Args:
+        clock: tells the time, asked once the photo is read.
 
     Raises:
         PhotoError: the photo cannot be read; see ``unreadable``.
@@ -74,7 +80,7 @@ def read_task(task: TaskSubmitted, stored: bytes, reader: Reader, *, now: dateti
         needs_review=reading.needs_review,
         multiple=reading.multiple,
         model_version=reading.model_version,
-        read_at=now,
+        read_at=clock(),
     )
 
 

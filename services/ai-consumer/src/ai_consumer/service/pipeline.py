@@ -133,4 +133,4 @@ class Pipeline:
     @staticmethod
     def _read(task: TaskSubmitted, photo: bytes, model: Model) -> TaskRead:
         with READING.time():
-            return read_task(task, photo, model, now=datetime.now(UTC))
+            return read_task(task, photo, model, clock=partial(datetime.now, UTC))

@@ -35,7 +35,7 @@ async def measure(stage: Stage) -> list[Figure]:
         seen = [await worker.end() for worker in workers]
     advance(1)
     sent = {identifier: at / 1e9 for one in seen for identifier, _, at, _ in one["seen"]}
-    ended = [at / 1e9 for one in seen for at in one["ended"]]
+    ended = [at / 1e9 for one in seen for at in one["ended"] if at]
     if not sent or not ended:
         raise NotMeasured("load levelling: nothing was handled")
     began, span = min(sent.values()), bursts * EVERY_S

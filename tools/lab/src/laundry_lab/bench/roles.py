@@ -20,6 +20,7 @@ from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
 from laundry_events.topology import PLAN
 from laundry_lab.bench import bare_clients, reports, synchronous
+from laundry_lab.bench.taken import Taken
 from laundry_lab.bench.timed_event import timed_event
 from laundry_lab.bench.workers import LINE_BYTES
 from laundry_lab.load import generator
@@ -126,26 +127,25 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     database_url = order.get("database_url")
     engine = create_async_engine(database_url, pool_size=5) if database_url else None
     number, work_s, fail = order.get("number", 0), order.get("work_s", 0.0), order.get("fail", False)
-    seen: list[tuple[str, int, int, int]] = []
-    ended: list[int] = []
+    taken = Taken(number, lambda: say("all"))
 
     @asynccontextmanager
     async def transaction() -> AsyncIterator[AsyncConnection]:
         assert engine is not None
+        first = len(taken.seen)
         async with engine.begin() as connection:
             yield connection
-        ended.extend([time.monotonic_ns()] * (len(seen) - len(ended)))
-        if len(ended) == number:
-            say("all")
+        # One batch is in hand at a time.
+        taken.finish(range(first, len(taken.seen)))
 
     async def take_together(
         connection: AsyncConnection, messages: Sequence[Received[PreferenceCreated]]
     ) -> None:
-        now = time.monotonic_ns()
-        seen.extend((meta.id, meta.attempt, int(found.title), now) for found, meta in messages)
+        for found, meta in messages:
+            taken.begin(found, meta)
 
     async def take(found: PreferenceCreated, meta: EventMeta) -> None:
-        seen.append((meta.id, meta.attempt, int(found.title), time.monotonic_ns()))
+        place = taken.begin(found, meta)
         if fail:
             raise RuntimeError("asked to fail")
         if engine is not None:
@@ -153,9 +153,7 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
                 await claim_once(connection, "bench", meta.id)
         if work_s:
             await asyncio.sleep(work_s)
-        ended.append(time.monotonic_ns())
-        if len(ended) == number:
-            say("all")
+        taken.finish([place])
 
     if order.get("batches"):
         consumer.on_batch(
@@ -170,7 +168,7 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     await publisher.stop()
     if engine is not None:
         await engine.dispose()
-    return {"seen": seen, "ended": ended}
+    return {"seen": taken.seen, "ended": taken.ended}
 
 
 async def upload(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:

@@ -144,10 +144,11 @@ def handled(seen: Sequence[dict[str, Any]], began: float) -> dict[str, tuple[flo
     """Return by its id when each event was due and how long it took, from what consumers saw."""
     found: dict[str, tuple[float, float]] = {}
     for one in seen:
-        for (event_id, _, due_ns, _), ended_ns in zip(one["seen"], one["ended"], strict=False):
-            # If an event is delivered twice, the first delivery counts.
+        for (event_id, _, due_ns, _), ended_ns in zip(one["seen"], one["ended"], strict=True):
             due = due_ns / 1e9
-            found.setdefault(event_id, (due - began, ended_ns / 1e9 - due))
+            # What has not ended has no effect; if an event is delivered twice, the first delivery counts.
+            if ended_ns:
+                found.setdefault(event_id, (due - began, ended_ns / 1e9 - due))
     return found
 
 
