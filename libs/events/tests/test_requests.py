@@ -7,10 +7,20 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
 
+import aio_pika
 import pytest
 import pytest_asyncio
 
-from laundry_events import BrokerUnavailable, NoAnswer, Publisher, Refused, Requester, Unroutable, make_broker
+from laundry_events import (
+    BrokerUnavailable,
+    NoAnswer,
+    Publisher,
+    Refused,
+    Requester,
+    Unroutable,
+    make_broker,
+    requests,
+)
 from laundry_events.broker import ConsumingBroker
 from laundry_events.plan import REPLIES_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
@@ -206,6 +216,23 @@ async def test_after_a_lost_connection_or_three_silences_answers_arrive_again(
                 await ask(requester, b"silence", within_s=0.3)
         await eventually(lambda: requester.ready and requester._address != first, what="another queue")
         assert await ask(requester, b"x") == b"x"
+
+
+async def test_whatever_the_library_raises_it_goes_on_listening(
+    messaging: Messaging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, errors = aio_pika.connect, [Exception("?"), StopAsyncIteration(), asyncio.CancelledError()]
+    monkeypatch.setattr(requests, "RECONNECT_S", 0.01)
+
+    async def failing(*arguments: Any, **options: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(aio_pika, "connect", failing)
+    async with asking(messaging.amqp_url) as requester:
+        assert requester.ready
+        assert not errors
 
 
 async def test_without_a_broker_it_says_so_at_once() -> None:

@@ -18,6 +18,7 @@ from pamqp.commands import Basic
 
 from laundry_events.connection import RECONNECT_S, connection_url, transport_of
 from laundry_events.errors import BrokerUnavailable, NoAnswer, PublishError
+from laundry_events.interruptions import uncancelled
 from laundry_events.plan import REPLIES_EXCHANGE, REQUESTS_EXCHANGE, reply_queues
 from laundry_events.publisher import Publisher
 
@@ -110,10 +111,11 @@ class Requester:
         again_in_s = RECONNECT_S
         while True:
             try:
-                await self._listen_once()
+                await uncancelled(self._listen_once())
                 again_in_s = RECONNECT_S
-            except (aio_pika.exceptions.AMQPError, OSError, TimeoutError, RuntimeError) as error:
-                what = f"{type(error).__name__}: {error}"
+            except Exception as error:
+                # The library raises many kinds of errors where a connection ends during its handshake.
+                what = f"{type(error).__name__}: {error}"[:300]
                 log.warning("answers cannot arrive yet", error=what, again_in_s=again_in_s)
             await asyncio.sleep(again_in_s)
             again_in_s = min(2 * again_in_s, AGAIN_AT_MOST_S)
