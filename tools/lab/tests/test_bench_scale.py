@@ -19,6 +19,8 @@ def readings(growth: Growth, *times: float) -> list[Reading]:
         ("linear", (10, 100, 1000), "pass"),
         ("linear", (10, 1000, 100_000), "below"),
         ("linear", (1000, 100, 10), "pass"),
+        # A fixed part of the first times does not hide the steepest step.
+        ("linear", (100, 110, 2500), "below"),
     ],
 )
 def test_what_grows_faster_than_it_should_is_flagged(
@@ -27,6 +29,12 @@ def test_what_grows_faster_than_it_should_is_flagged(
     last, grown = figures("g", readings(growth, *times))
     assert (last.status, last.value) == ("info", times[-1])
     assert grown.status == status
+
+
+def test_what_somebody_waits_for_is_held_against_its_bound() -> None:
+    late = Reading("a fault rings", "page", 10**4, 1200, at_most_ms=1000)
+    [found] = figures("g", [late])
+    assert (found.target, found.status) == (1000, "below")
 
 
 def test_one_step_says_nothing_of_growth() -> None:

@@ -14,7 +14,6 @@ from laundry_lab.bench.scale.requests import Request, timed
 from laundry_lab.bench.scale.sweeps import runs_of, swept
 from laundry_lab.bench.scale.upgrades import upgraded
 from laundry_lab.bench.stage import NotMeasured, Stage
-from laundry_lab.report import percentile
 
 # Each likes five of fifty things. The preference below names four and suits about one in thirty.
 TASTES = """
@@ -41,6 +40,7 @@ PREFERENCE = {
 BRANCH = "scale-1"
 STORED_WITHIN_S = 240.0
 FAULTS_MEANWHILE = 5
+RINGS_MS = 1000.0
 LOOK_S = 0.5
 REQUESTS = (
     Request(
@@ -70,8 +70,9 @@ async def measure(stage: Stage, rows: int, branches: int) -> list[Reading]:
             "a fault rings meanwhile",
             "page",
             rows,
-            1000 * median(seconds),
-            note=f"slowest of {len(seconds)}: {1000 * percentile(seconds, 1):.0f} ms",
+            1000 * max(seconds),
+            note=f"the slowest of {len(seconds)}; median {1000 * median(seconds):.0f} ms",
+            at_most_ms=RINGS_MS,
         )
     )
     note = f"{matched / stored_s:,.0f}/s" if stored_s else ""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from laundry_lab.bench.figures import Figure
@@ -23,6 +24,7 @@ class Reading:
 
     Attributes:
         rows: how many rows there were.
+        at_most_ms: what it may take at the largest step, where somebody waits for it.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Reading:
     rows: int
     ms: float
     note: str = ""
+    at_most_ms: float | None = None
 
 
 @dataclass
@@ -42,12 +45,11 @@ class Series:
 
     @property
     def exponent(self) -> float:
-        """The power of the number of rows by which it grew, from first step to last; 0 for one step."""
-        first, last = self.readings[0], self.readings[-1]
-        if first.rows == last.rows:
-            return 0.0
-        grown = max(last.ms, FLOOR_MS) / max(first.ms, FLOOR_MS)
-        return math.log(grown) / math.log(last.rows / first.rows)
+        """The largest power of the number of rows by which it grew from one step to the next; 0 for one step.
+
+        From the first step to the last would hide the steepest: a fixed part makes the first times long.
+        """
+        return max((_exponent(*pair) for pair in pairwise(self.readings)), default=0.0)
 
 
 def series_of(readings: Sequence[Reading]) -> list[Series]:
@@ -67,7 +69,8 @@ def figures(group: str, readings: Sequence[Reading]) -> list[Figure]:
         last = series.readings[-1]
         steps = ", ".join(f"{_rows(each.rows)}: {_time(each.ms)}" for each in series.readings)
         note = "; ".join(part for part in (steps, last.note) if part)
-        made.append(Figure(group, f"{series.name} at {_rows(last.rows)}", last.ms, "ms", note=note))
+        name = f"{series.name} at {_rows(last.rows)}"
+        made.append(Figure(group, name, last.ms, "ms", last.at_most_ms, note=note))
         if len(series.readings) > 1:
             made.append(
                 Figure(
@@ -76,12 +79,19 @@ def figures(group: str, readings: Sequence[Reading]) -> list[Figure]:
                     max(0.0, series.exponent),
                     "",
                     EXPONENTS[series.growth],
-                    note="as rows to the power; a page should not grow"
+                    note="of its steepest step, as rows to the power; a page should not grow"
                     if series.growth == "page"
-                    else "as rows to the power; 1 is linear",
+                    else "of its steepest step, as rows to the power; 1 is linear",
                 )
             )
     return made
+
+
+def _exponent(first: Reading, last: Reading) -> float:
+    if first.rows == last.rows:
+        return 0.0
+    grown = max(last.ms, FLOOR_MS) / max(first.ms, FLOOR_MS)
+    return math.log(grown) / math.log(last.rows / first.rows)
 
 
 def _rows(number: int) -> str:
