@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import aiormq
 import pytest
 import pytest_asyncio
 from aiormq.abc import AbstractConnection
+from pamqp.commands import Connection
 
 from laundry_events import (
     BrokerUnavailable,
@@ -20,6 +23,7 @@ from laundry_events import (
     partition_watch,
     republisher,
 )
+from laundry_events.connection import transport_of
 from laundry_events.events import TaskRead
 from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.republisher import Republisher
@@ -39,6 +43,8 @@ class Wire:
         self._target = urlsplit(url)
         self._writers: list[asyncio.StreamWriter] = []
         self._dead: set[asyncio.StreamWriter] = set()
+        self._reads = asyncio.Event()
+        self._reads.set()
         self.connections = 0
         self.url = ""
 
@@ -58,6 +64,10 @@ class Wire:
         """Lose everything that is sent on the connections there are; later ones work."""
         self._dead.update(self._writers)
 
+    def stop_reading(self) -> None:
+        """Take nothing more of what is sent to the broker, as a node under flow control."""
+        self._reads.clear()
+
     def cut(self) -> None:
         """End the connections there are, as a broker that restarts does."""
         for writer in self._writers:
@@ -74,6 +84,7 @@ class Wire:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                await self._reads.wait()
                 if writer not in self._dead:
                     writer.write(data)
                     await writer.drain()
@@ -139,6 +150,54 @@ async def test_whoever_waits_on_a_connection_that_is_left_is_told(wire: Wire) ->
     told = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(each) for each in told if not isinstance(each, str)} == {BrokerUnavailable}
     await publisher.stop()
+
+
+@pytest.mark.parametrize("opening", [False, True], ids=["while it is open", "while it is restored"])
+async def test_a_connection_that_ends_while_the_broker_blocks_it_is_made_anew(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, opening: bool
+) -> None:
+    publisher = Publisher(wire.url, source="tests", timeout_s=DEADLINE_S, stalled_s=DEADLINE_S)
+    await publisher.wait_connected()
+    await publisher.publish(reading("t1"))
+    assert publisher._connection is not None and publisher._channel is not None
+
+    async def block() -> None:
+        held: Any = transport_of(publisher._connection)  # type: ignore[arg-type]
+        # As an alarm of the broker's memory; that of the tests' broker would stop everybody's.
+        await held._Connection__handle_connection_blocked(Connection.Blocked("low on memory"))
+
+    await block()
+    if opening:
+        channel: Any = await publisher._channel.get_underlay_channel()
+        await channel.close(RuntimeError("so that it is restored, for which the broker has to be ready"))
+        await asyncio.sleep(0.1)
+    wire.cut()
+
+    async def published() -> bool:
+        with contextlib.suppress(BrokerUnavailable):
+            await publisher.publish(reading("t2"))
+            return True
+        return False
+
+    publisher.timeout_s = publisher.stalled_s = 2
+    await eventually(published, what="a publish over another connection")
+    await publisher.stop()
+
+
+async def test_a_node_that_reads_nothing_is_left_within_seconds(wire: Wire) -> None:
+    connected = await aiormq.connect(wire.url)
+    channel = await connected.channel()
+    wire.stop_reading()
+    sending = [
+        asyncio.create_task(channel.basic_publish(b"x" * 60_000, routing_key="nobody")) for _ in range(300)
+    ]
+    await asyncio.sleep(0.5)  # so that nothing more fits into what lies between
+    async with asyncio.timeout(DEADLINE_S):
+        await connection.abandon(connected, "it reads nothing")
+        await asyncio.wait((connected.closing,))
+    for each in sending:
+        each.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
 
 
 @pytest.mark.parametrize("how", ["cut", "go_dead"])

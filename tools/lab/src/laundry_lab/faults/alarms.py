@@ -7,6 +7,7 @@ import httpx
 from laundry_lab.faults.world import Fault, Observation, World
 
 ALARM_S = 8.0
+RESTARTED_S = 60.0
 
 
 async def _alarm(world: World, raise_it: tuple[str, ...], end_it: tuple[str, ...]) -> list[Observation]:
@@ -52,7 +53,23 @@ async def disk(world: World) -> list[Observation]:
     return await _alarm(world, ("set_disk_free_limit", "100000000000000"), ("set_disk_free_limit", "200MB"))
 
 
+async def restarted(world: World) -> list[Observation]:
+    """Kill every node while an alarm of its memory blocks all who publish."""
+    await world.rabbitmqctl(world.brokers[0], "set_vm_memory_high_watermark", "absolute", "10MB")
+    blocked = await world.eventually(lambda: _blocked(world), 10)
+    # Who has published since is told that it is blocked.
+    accepts = await world.accepts(ALARM_S)
+    world.kill(*world.brokers)
+    again = await world.reads_on(RESTARTED_S, after=" the nodes died")
+    return [
+        Observation("publishers were blocked", blocked),
+        Observation("uploads still got their 201", accepts),
+        again,
+    ]
+
+
 FAULTS = (
     Fault("memory-alarm", "alarms", "uploads get 201; blocked is visible", memory),
     Fault("disk-alarm", "alarms", "uploads get 201; blocked is visible", disk),
+    Fault("alarm-restart", "alarms", "everybody who was blocked publishes again", restarted),
 )
