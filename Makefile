@@ -115,8 +115,8 @@ format: setup $(PAGES) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(NPM) run format
 
-bench: setup ## Measure the figures of the design and compare them with their targets
-	$(BIN)/laundry bench
+bench: setup ## Measure the figures of the design and compare them with their targets (AGAINST=commit: old and new by turns)
+	$(BIN)/laundry bench $(if $(AGAINST),--against $(AGAINST))
 
 load: setup ## Send 1,000 photos in a minute, whatever becomes of them, and write a report (LOAD="steady --rate 50 --batch 5" for others)
 	$(BIN)/laundry load $(or $(LOAD),spike)

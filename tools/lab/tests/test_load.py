@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from laundry.cli import app
 from laundry_events.errors import BrokerUnavailable
-from laundry_lab.bench.stage import suspended
+from laundry_lab.bench.stage import NotMeasured, suspended
+from laundry_lab.bench.workers import ROLES
 from laundry_lab.load import patterns, targets
 from laundry_lab.load.arrivals import DROPPED, NOT_SENT, OK, UNANSWERED, OpenLoop
 from laundry_lab.load.driving import Asked, drive
@@ -162,6 +164,17 @@ async def test_a_run_that_is_interrupted_reports_what_there_is(taking: tuple[int
     assert run.values["not_sent"] == len(run.requests.due_us) - run.accepted
 
 
+async def test_a_run_whose_generator_is_killed_ends_at_once(taking: tuple[int, str]) -> None:
+    begun = Begun()
+    asking = asked(taking[1], patterns.steady(20, 600, seed=3))
+    running = asyncio.create_task(drive(None, asking, asyncio.Event(), begun.say))
+    await asyncio.wait_for(begun.event.wait(), 60)
+    [generator] = [each for each in psutil.Process().children() if ROLES in each.cmdline()]
+    generator.kill()
+    with pytest.raises(NotMeasured, match=r"process 'load' was killed \(SIGKILL\)"):
+        await asyncio.wait_for(running, 15)
+
+
 async def test_nobody_answers_and_every_request_is_a_failure() -> None:
     run = await drive(None, asked("http://127.0.0.1:9", [0.0, 0.1]), asyncio.Event(), silent)
     assert run.requests.outcomes[-1] == "ClientConnectorError"
@@ -185,14 +198,12 @@ def test_only_what_is_of_this_machine_is_loaded_unless_its_owner_says_so() -> No
     [
         (["replay"], "Name one file"),
         (["steady", "some.json"], "takes no file"),
-        (["spike", "--rate", "5"], "--number"),
         (["compare", "one.json"], "Name two runs"),
         (["steady", "--photo", "huge"], "--photo is one of"),
         (["steady", "--threshold", "soon"], "no threshold"),
         (["steady", "--rate", "1000000", "--for", "1000"], "Change --rate or --for"),
         (["steady", "--url", "http://192.0.2.1"], "not this machine"),
         (["steady", "--url", "http://127.0.0.1:9"], "LAUNDRY_TOKEN"),
-        (["steady", "--url", "http://127.0.0.1:9", "--straight"], "need the stack"),
         (["steady", "--hold", "helpr"], "No stack has a process 'helpr' to hold; there are helper"),
     ],
 )

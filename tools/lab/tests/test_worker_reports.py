@@ -66,12 +66,12 @@ async def test_a_role_says_in_pieces_what_its_worker_hears_whole(
     stdout = asyncio.StreamReader()
     stdout.feed_data(told.encode() + b"a line of its log\n")
     stdout.feed_eof()
-    process: Any = Mock(stdout=stdout)
+    process: Any = Mock(stdout=stdout, stderr=None, returncode=0)
     worker = Worker(process)
     assert await worker.hear("seen") == {
         "said": "seen",
         "seen": [1, 2, 3, 4, 5],
         "ended": {"deep": [6, 7, 8]},
     }
-    await worker._reading
+    await worker._over
     assert worker.log_lines == 1

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from laundry.display import ConsoleProgress, console
 from laundry.paths import PROJECT
+from laundry_lab.commands.alone import alone
 from laundry_lab.commands.measuring import bars, selected
+from laundry_lab.commands.results import keep, ready_for
 from laundry_lab.compare.peers import environment, servers
 from laundry_lab.compare.peers.catalogue import PEERS, Peer
 from laundry_lab.compare.peers.measuring import MEASURES, Size
@@ -44,10 +46,11 @@ def peers(  # noqa: PLR0917 - options of a command
 ) -> None:
     """Compare the library with FastStream alone, Celery, Dramatiq, taskiq and procrastinate.
 
-    Each has the same task of 1 KB done by two processes, its effect a row in PostgreSQL: how fast tasks are
-    accepted and done, how late at 200 a second, and what a kill -9 of a worker (child) or of all of them
-    (group) loses and doubles. Brokers and a database are started for it and removed again. Exit status 0 if
-    everything could be measured, 130 after Ctrl-C, which reports what there is.
+    Each has the same task of 1 KB done by two processes with ten under way each (Celery: by eight with one
+    each), its effect a row in PostgreSQL: how fast tasks are accepted and done, how late at 200 a second, and
+    what a kill -9 of a worker (child) or of all of them (group) loses and doubles. Brokers and a database are
+    started for it and removed again. Exit status 0 if everything could be measured, 130 after Ctrl-C, which
+    reports what there is.
     """
     if nodes not in (1, 3):
         raise LaundryError("--nodes is 1 or 3: quorum queues need an odd number to agree.")
@@ -56,15 +59,25 @@ def peers(  # noqa: PLR0917 - options of a command
     chosen = chosen or list(PEERS.values())
     measures = [name for name in asked if name in MEASURES] or list(MEASURES)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    found = _measured(chosen, measures, nodes, rounds, Size(tasks, seconds))
-    if found.rounds or found.failures:
-        found.write(output / f"{NAME}.json")
-        draw(found, output / f"{NAME}.png")
-        found.show(out)
-        out.print(f"written to {output / NAME}.json and {output / NAME}.png")
+    with alone("laundry compare peers"):
+        ready_for(output / f"{NAME}.json", output / f"{NAME}.png")
+        found = _measured(chosen, measures, nodes, rounds, Size(tasks, seconds))
+        if found.rounds or found.failures:
+            _report(found, output)
     if found.interrupted:
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(int(bool(found.failures)))
+
+
+def _report(found: Comparison, output: Path) -> None:
+    def write(folder: Path) -> list[Path]:
+        document, picture = folder / f"{NAME}.json", folder / f"{NAME}.png"
+        found.write(document)
+        draw(found, picture)
+        return [document, picture]
+
+    found.show(out)
+    keep(output, write, out.print)
 
 
 def _measured(

@@ -7,34 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from laundry.display import console
 from laundry.paths import PROJECT
 from laundry_lab.bench.stage import Say
+from laundry_lab.commands.alone import alone
 from laundry_lab.commands.measuring import bars
-from laundry_lab.compare.approaches.report import cell
-from laundry_lab.compare.queues.trial import BACKLOG, LAYOUTS, STOPPED, measure
-from laundry_lab.report import machine, rounded, write_report
+from laundry_lab.commands.results import keep, ready_for
+from laundry_lab.compare.queues import report
+from laundry_lab.compare.queues.trial import LAYOUTS, measure
+from laundry_lab.report import machine, write_report
 from laundry_servers import choice
 from laundry_servers.progress import Quiet
 
 out = Console(highlight=False)
-
-ROWS = (
-    (f"a backlog of {BACKLOG}", "backlog_per_s", "/s"),
-    ("deliveries of each message", "backlog_deliveries", ""),
-    ("60/s: p50", "steady_p50_ms", "ms"),
-    ("60/s: p99", "steady_p99_ms", "ms"),
-    ("deliveries of each message", "steady_deliveries", ""),
-    ("never handled", "steady_missing", ""),
-    (f"60/s while nobody takes {STOPPED}: p99 of the others", "away_p99_ms", "ms"),
-    ("deliveries of each message", "away_deliveries", ""),
-    ("never handled, of the others", "away_missing", ""),
-)
+INTERRUPTED = 130
+NAME = "compare-queues.json"
 
 
 def queues(
@@ -43,35 +35,43 @@ def queues(
 ) -> None:
     """Put four kinds of messages on one queue, whose consumers filter, and on a queue for each kind.
 
-    It starts a broker of its own and ends it.
+    It starts a broker of its own and ends it. Exit status 130 after Ctrl-C, which reports what there is.
     """
     began_at, surroundings = datetime.now(UTC), {**machine(), "seconds": seconds}
-    with bars() as say, _broker() as address:
-        found = asyncio.run(_all(address, seconds, say))
-    table = Table(title="Four kinds of messages", title_justify="left")
-    table.add_column("what", overflow="fold")
-    for layout in LAYOUTS:
-        table.add_column(layout.title, justify="right")
-    for name, figure, unit in ROWS:
-        table.add_row(name, *(cell(found[layout.name].get(figure), unit) for layout in LAYOUTS))
-    out.print(table)
-    path = output / "compare-queues.json"
-    write_report(
-        path,
-        began_at,
-        surroundings,
-        layouts={name: {k: rounded(v) for k, v in figures.items()} for name, figures in found.items()},
-    )
-    out.print(f"written to {path}")
+    with alone("laundry compare queues"):
+        ready_for(output / NAME)
+        found: dict[str, dict[str, float]] = {}
+        interrupted = False
+        try:
+            with bars() as say, _broker() as address:
+                asyncio.run(_all(address, seconds, say, found))
+        except KeyboardInterrupt:
+            interrupted = True
+            console.print("Ended early; what was measured until then:")
+        if found:
+            _report(found, output, began_at, surroundings)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
-async def _all(address: str, seconds: float, say: Say) -> dict[str, dict[str, float]]:
+def _report(
+    found: dict[str, dict[str, float]], output: Path, began_at: datetime, surroundings: dict[str, Any]
+) -> None:
+    out.print(report.table(found))
+
+    def write(folder: Path) -> list[Path]:
+        write_report(folder / NAME, began_at, surroundings, layouts=report.layouts(found))
+        return [folder / NAME]
+
+    keep(output, write, out.print)
+
+
+async def _all(address: str, seconds: float, say: Say, found: dict[str, dict[str, float]]) -> None:
+    """Measure; layouts are added as they come, so that an interrupted run has a report too."""
     advance = say("one queue, or one for each kind", len(LAYOUTS))
-    found = {}
     for layout in LAYOUTS:
         found[layout.name] = await measure(address, layout, seconds)
         advance(1)
-    return found
 
 
 @contextmanager

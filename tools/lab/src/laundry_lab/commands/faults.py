@@ -4,7 +4,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,9 @@ from laundry.display import console
 from laundry.management import target
 from laundry.paths import PROJECT
 from laundry_lab.bench.stage import Stage
-from laundry_lab.commands.measuring import bars, measured_stack
+from laundry_lab.commands.alone import alone
+from laundry_lab.commands.measuring import bars, finite, measured_stack
+from laundry_lab.commands.results import keep, ready_for
 from laundry_lab.faults import picture, suite, tables, tools
 from laundry_lab.faults.findings import Findings
 from laundry_lab.faults.ledger import Ledger
@@ -28,6 +30,7 @@ from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)
+WRITTEN, LEDGER = ("faults.json", "faults.md", "faults.png"), "faults-ledger.jsonl"
 
 
 def faults(  # noqa: PLR0917 - options of a command
@@ -35,8 +38,10 @@ def faults(  # noqa: PLR0917 - options of a command
         list[str] | None, typer.Option(help="A fault, or a family; may be repeated. Default: all.")
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Name the faults and leave.")] = False,
-    soak: Annotated[float, typer.Option(min=0, help="Minutes of faults drawn at random instead.")] = 0,
-    seed: Annotated[int | None, typer.Option(help="Draw the same faults again.")] = None,
+    soak: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Minutes of faults drawn at random instead.")
+    ] = 0,
+    seed: Annotated[int | None, typer.Option(help="Draw the same faults of a --soak again.")] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=100, help="Photos uploaded a second.")] = USUAL_RATE,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 3, or 1.")] = 3,
     alerts: Annotated[
@@ -59,28 +64,31 @@ def faults(  # noqa: PLR0917 - options of a command
     )
     if unknown:
         raise LaundryError(f"No fault {', '.join(unknown)}. See: laundry faults --list")
+    _check_options(soak, only, seed, alerts)
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     results: list[Result] = []
     end: Findings | None = None
     world: World | None = None
     needed = CATALOGUE.values() if soak else chosen
-    tools.provide((tool for fault in needed for tool in fault.tools), out.print)
-    with measured_stack(nodes) as stack, _listening(stack.document, output, alerts) as rings:
-        try:
-            with bars() as say:
-                stage = Stage(stack.paths, stack.document, LocalIdentity(stack.paths.identity), say, target())
-                if stage.tls is None and not only:
-                    chosen = [fault for fault in chosen if not fault.encrypted]
-                world = World(stage, Load(stage, Ledger(output / "faults-ledger.jsonl"), rate))
-                if soak:
-                    out.print(_again(soak, seed))
-                    end = asyncio.run(suite.soak(world, soak, seed, _say(world), results.append))
-                else:
-                    asyncio.run(suite.run(world, chosen, _say(world), results.append, rings))
-        finally:
-            if world is not None and results:
-                _write(output, results, world, {"rate": rate, "seed": seed}, end)
-                world.load.ledger.close()
+    with alone("laundry faults"):
+        ready_for(*(output / name for name in (*WRITTEN, LEDGER)))
+        tools.provide((tool for fault in needed for tool in fault.tools), out.print)
+        with measured_stack(nodes) as stack, _listening(stack.document, output, alerts) as rings:
+            try:
+                with bars() as say:
+                    identity = LocalIdentity(stack.paths.identity)
+                    stage = Stage(stack.paths, stack.document, identity, say, target())
+                    if stage.tls is None and not only:
+                        chosen = [fault for fault in chosen if not fault.encrypted]
+                    world = World(stage, Load(stage, Ledger(output / LEDGER), rate))
+                    if soak:
+                        out.print(_again(soak, seed))
+                        end = asyncio.run(suite.soak(world, soak, seed, _say(world), results.append))
+                    else:
+                        asyncio.run(suite.run(world, chosen, _say(world), results.append, rings))
+            finally:
+                if world is not None and results:
+                    _report(output, results, world, {"rate": rate, "seed": seed}, end)
     held = bool(results) and all(each.holds for each in results)
     if soak:
         held = held and end is not None and not end.problems
@@ -101,15 +109,32 @@ def _listening(document: dict[str, Any], output: Path, alerts: bool) -> Iterator
         yield rings
 
 
-def _write(
+def _check_options(soak: float, only: list[str] | None, seed: int | None, alerts: bool) -> None:
+    if soak and only:
+        raise typer.BadParameter("--only does not apply to a --soak, which draws from all faults.")
+    if soak and alerts:
+        raise typer.BadParameter("--alerts does not apply to a --soak: it says what each fault rings.")
+    if seed is not None and not soak:
+        raise typer.BadParameter("--seed applies only to a --soak: nothing else is drawn.")
+
+
+def _report(
     output: Path, results: list[Result], world: World, options: dict[str, float], end: Findings | None
 ) -> None:
     surroundings = {**machine(), "nodes": len(world.stage.document["amqp_urls"]), **options}
-    tables.write(output / "faults.json", results, world.load, surroundings, end)
-    tables.page(output / "faults.md", results, end)
-    picture.draw(output / "faults.png", world.load, world.marks)
+
+    def write(folder: Path) -> list[Path]:
+        document, page, drawn = (folder / name for name in WRITTEN)
+        tables.write(document, results, world.load, surroundings, end)
+        tables.page(page, results, end)
+        picture.draw(drawn, world.load, world.marks)
+        return [document, page, drawn, output / LEDGER]
+
+    # Nothing is noted after this; what had no room was no loss to the results.
+    with suppress(OSError):
+        world.load.ledger.close()
     tables.show(out, results, end)
-    out.print(f"Written to {output}: faults.json, faults.md, faults.png, faults-ledger.jsonl")
+    keep(output, write, out.print)
 
 
 def _again(minutes: float, seed: int) -> str:

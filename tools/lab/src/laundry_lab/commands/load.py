@@ -6,7 +6,6 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,10 @@ from laundry.display import console
 from laundry.management import target
 from laundry.paths import PROJECT
 from laundry_lab.bench.stage import NotMeasured, Say, Stage
-from laundry_lab.commands.measuring import bars, measured_stack
+from laundry_lab.commands.alone import alone
+from laundry_lab.commands.load_options import What, check_options
+from laundry_lab.commands.measuring import bars, finite, measured_stack
+from laundry_lab.commands.results import keep, ready_for
 from laundry_lab.load import patterns
 from laundry_lab.load.comparing import Comparison
 from laundry_lab.load.driving import Asked, drive
@@ -36,17 +38,6 @@ TOKEN = "LAUNDRY_TOKEN"  # noqa: S105 - the name of a variable
 
 out = Console(highlight=False)
 
-
-class What(StrEnum):
-    """The shapes of load, and the comparison of two runs."""
-
-    SPIKE = "spike"
-    STEADY = "steady"
-    RAMP = "ramp"
-    REPLAY = "replay"
-    COMPARE = "compare"
-
-
 # The profiles of the requirements: 1,000 in 60 s, and 50/s for 300 s.
 SPIKE_NUMBER = 1000
 RATES = {What.STEADY: 50.0, What.RAMP: 100.0}
@@ -54,6 +45,7 @@ SECONDS = {What.SPIKE: 60.0, What.STEADY: 300.0, What.RAMP: 60.0}
 
 
 def load(  # noqa: PLR0917 - options of a command
+    context: typer.Context,
     what: Annotated[
         What,
         typer.Argument(
@@ -65,17 +57,24 @@ def load(  # noqa: PLR0917 - options of a command
     files: Annotated[list[Path] | None, typer.Argument(help="What is replayed or compared.")] = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Photos a second: steady 50, ramp 100 at its end. Batches count each."),
+        typer.Option(
+            min=0.001,
+            callback=finite,
+            help="Photos a second: steady 50, ramp 100 at its end. Batches count each.",
+        ),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--for", min=0.1, help="Seconds: spike 60, steady 300, ramp 60.")
+        float | None,
+        typer.Option("--for", min=0.1, callback=finite, help="Seconds: spike 60, steady 300, ramp 60."),
     ] = None,
     number: Annotated[int, typer.Option(min=1, help="Photos of a spike.")] = SPIKE_NUMBER,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Draw the same arrivals and photos again. Default: new ones.")
     ] = None,
     even: Annotated[bool, typer.Option("--even", help="Arrive at even intervals, not at random.")] = False,
-    faster: Annotated[float, typer.Option(min=0.01, help="2 replays in half the time.")] = 1.0,
+    faster: Annotated[
+        float, typer.Option(min=0.01, callback=finite, help="2 replays in half the time.")
+    ] = 1.0,
     batch: Annotated[int, typer.Option(min=1, max=20, help="Photos, or events, in each request.")] = 1,
     straight: Annotated[
         bool,
@@ -100,7 +99,9 @@ def load(  # noqa: PLR0917 - options of a command
         str | None, typer.Option(help="Stop a process of the stack for 2 s in the middle: helper.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Consumers of a --straight run.")] = 3,
-    work_ms: Annotated[float, typer.Option(min=0, help="How long each of them works on an event.")] = 0,
+    work_ms: Annotated[
+        float, typer.Option(min=0, callback=finite, help="How long each of them works on an event.")
+    ] = 0,
     url: Annotated[
         str | None, typer.Option(help=f"Send to a helper at this address, with the token in {TOKEN}.")
     ] = None,
@@ -120,13 +121,12 @@ def load(  # noqa: PLR0917 - options of a command
     measured so far.
     """
     files = files or []
+    check_options(context, what)
     if what is What.COMPARE:
         _compare(files, output)
         return
     if photo not in KINDS:
         raise LaundryError(f"--photo is one of {', '.join(KINDS)}, not {photo!r}.")
-    if url is not None and (straight or hold):
-        raise LaundryError("--straight and --hold need the stack; --url is for a helper anywhere.")
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     title, arrivals = _arrivals(
         what,
@@ -166,18 +166,26 @@ def load(  # noqa: PLR0917 - options of a command
             raise LaundryError(
                 f"Set {TOKEN} to a helper's token for branch {branch}: laundry token --role helper"
             )
-        with bars() as say:
-            run = _driven(None, asked, say)
-    else:
-        with measured_stack(nodes) as stack, bars() as say:
-            address = stack.document["amqp_urls"][0] if straight else stack.document["helper_url"]
-            check_owned(address, owned=owned)
-            identity = LocalIdentity(stack.paths.identity)
-            run = _driven(Stage(stack.paths, stack.document, identity, say, target()), asked, say)
-    _report(run, output, f"load-{what.value}{'-straight' * straight}{'-batch' * (batch > 1)}")
+    name = f"load-{what.value}{'-straight' * straight}{'-batch' * (batch > 1)}"
+    with alone(f"laundry load {what.value}"):
+        ready_for(output / f"{name}.json", output / f"{name}.html")
+        run = _there(asked, owned=owned, nodes=nodes)
+        _report(run, output, name)
     if run.interrupted:
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(0 if run.passed else 1)
+
+
+def _there(asked: Asked, *, owned: bool, nodes: int) -> Run:
+    """Run the load where it is asked for: anywhere, or on the stack."""
+    if asked.url is not None:
+        with bars() as say:
+            return _driven(None, asked, say)
+    with measured_stack(nodes) as stack, bars() as say:
+        address = stack.document["amqp_urls"][0] if asked.straight else stack.document["helper_url"]
+        check_owned(address, owned=owned)
+        identity = LocalIdentity(stack.paths.identity)
+        return _driven(Stage(stack.paths, stack.document, identity, say, target()), asked, say)
 
 
 def _arrivals(
@@ -199,8 +207,6 @@ def _arrivals(
         raise LaundryError(f"{what.value} takes no file: {files[0]}")
     seconds = SECONDS[what] if seconds is None else seconds
     if what is What.SPIKE:
-        if rate is not None:
-            raise LaundryError("A spike has a --number of photos within --for seconds, not a --rate.")
         return f"spike of {number:,} in {seconds:g} s", patterns.spike(number, seconds, seed=seed)
     rate = RATES[what] if rate is None else rate
     if what is What.STEADY:
@@ -244,18 +250,29 @@ def _first_interrupt(ask: Callable[[], None]) -> Iterator[None]:
 
 
 def _report(run: Run, output: Path, name: str) -> None:
-    run.write(output / f"{name}.json")
-    (output / f"{name}.html").write_text(run_page(run), encoding="utf-8")
+    def write(folder: Path) -> list[Path]:
+        document, page = folder / f"{name}.json", folder / f"{name}.html"
+        run.write(document)
+        page.write_text(run_page(run), encoding="utf-8")
+        return [document, page]
+
     show(run, out)
-    out.print(f"written to {output / name}.json and {output / name}.html")
+    keep(output, write, out.print)
 
 
 def _compare(files: list[Path], output: Path) -> None:
     if len(files) != 2:
         raise LaundryError("Name two runs to compare: laundry load compare before.json after.json")
-    comparison = Comparison(Run.read(files[0]), Run.read(files[1]), (files[0].stem, files[1].stem))
-    output.mkdir(parents=True, exist_ok=True)
-    page = output / "load-compare.html"
-    page.write_text(comparison_page(comparison), encoding="utf-8")
+    ready_for(output / "load-compare.html")
+    one, other = files
+    # Two runs of one pattern have the same name, in two folders.
+    names = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
+    comparison = Comparison(Run.read(one), Run.read(other), names)
+
+    def write(folder: Path) -> list[Path]:
+        page = folder / "load-compare.html"
+        page.write_text(comparison_page(comparison), encoding="utf-8")
+        return [page]
+
     show_comparison(comparison, out)
-    out.print(f"written to {page}")
+    keep(output, write, out.print)

@@ -1,6 +1,7 @@
 """What the lab's commands share: which measures were asked for, a stack to measure on, progress bars."""
 
 import logging
+import math
 import os
 import tempfile
 import time
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import structlog
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from laundry.commands.running import RunningStack, running_stack
@@ -33,6 +35,13 @@ def selected(only: Collection[str] | None, known: Collection[str]) -> list[str]:
     if unknown:
         raise LaundryError(f"--only is one of {', '.join(known)}, not {', '.join(unknown)}.")
     return [name for name in known if not only or name in only]
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse an option without end: no upper bound keeps it out."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to measure with.")
+    return value
 
 
 @contextmanager

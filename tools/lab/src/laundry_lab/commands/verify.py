@@ -14,7 +14,9 @@ from laundry.management import target
 from laundry.paths import PROJECT, StackPaths
 from laundry.stack import state
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.commands.alone import alone
 from laundry_lab.commands.measuring import bars, measured_stack, selected
+from laundry_lab.commands.results import keep, ready_for
 from laundry_lab.report import machine
 from laundry_lab.sender import SEND_ERRORS
 from laundry_lab.verify import backlog, publishing, readings, rollout
@@ -39,7 +41,8 @@ def verify(
     ] = None,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 3, or 1.")] = 3,
     scale: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Share of the repetitions; the plan asks for 1.")
+        float,
+        typer.Option(min=0.01, max=1, help="Share of the repetitions; the plan asks for 1."),
     ] = 1.0,
     output: Annotated[Path, typer.Option(help="Folder for verify.json and verify.png.")] = PROJECT / "build",
 ) -> None:
@@ -49,19 +52,29 @@ def verify(
     """
     chosen = selected(only, list(CHECKS))
     found = Verification({**machine(), "scale": scale})
-    with measured_stack(nodes) as stack:
-        found.surroundings["nodes"] = len(stack.document["amqp_urls"])
-        if len(stack.document["amqp_urls"]) != 3:
-            console.print("[yellow]The plan is about three nodes; this stack has one.[/yellow]")
-        try:
-            asyncio.run(_run(stack.paths, chosen, scale, found))
-        finally:
-            if found.outcomes or found.failures:
-                found.write(output / "verify.json")
-                draw(found, output / "verify.png")
-                found.show(out)
-                out.print(f"written to {output / 'verify.json'} and {output / 'verify.png'}")
+    with alone("laundry verify"):
+        ready_for(output / "verify.json", output / "verify.png")
+        with measured_stack(nodes) as stack:
+            found.surroundings["nodes"] = len(stack.document["amqp_urls"])
+            if len(stack.document["amqp_urls"]) != 3:
+                console.print("[yellow]The plan is about three nodes; this stack has one.[/yellow]")
+            try:
+                asyncio.run(_run(stack.paths, chosen, scale, found))
+            finally:
+                if found.outcomes or found.failures:
+                    _report(found, output)
     raise typer.Exit(0 if found.passed else 1)
+
+
+def _report(found: Verification, output: Path) -> None:
+    def write(folder: Path) -> list[Path]:
+        document, picture = folder / "verify.json", folder / "verify.png"
+        found.write(document)
+        draw(found, picture)
+        return [document, picture]
+
+    found.show(out)
+    keep(output, write, out.print)
 
 
 async def _run(paths: StackPaths, chosen: list[str], scale: float, found: Verification) -> None:

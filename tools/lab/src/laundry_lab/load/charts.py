@@ -73,7 +73,7 @@ def timeline(panels: Sequence[Panel], seconds: float, marks: Sequence[tuple[floa
 
 def _panel(panel: Panel, across: Scale, top: float) -> str:
     values = [value for points in panel.lines.values() for _, value in points]
-    most = max(values, default=0) or 1
+    most = max([0, *values]) or 1
     least = min((value for value in values if value > 0), default=most / 10) if panel.log else 0
     up = Scale(least * 0.9 if panel.log else 0, most * 1.05, top + PANEL, top, log=panel.log)
     parts = [_grid(up), f'<text class="title" x="{LEFT}" y="{top - 8}">{escape(panel.title)}'

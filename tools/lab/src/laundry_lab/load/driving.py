@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ PREFETCH = 50
 BEGIN_S = 60.0
 END_S = 90.0
 HELD_S = 2.0
+LOOK_S = 0.25
 # The stack's processes beside those of services; what is held may be the beginning of several names.
 SERVERS = ("rabbitmq-1", "rabbitmq-2", "rabbitmq-3", "epmd", "postgres", "s3", "fcm", "fork-server")
 
@@ -186,7 +187,7 @@ async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, s
         order = {**asked.order(), "amqp_url": scratch.amqp_url, "bytes": EVENT_BYTES}
         watch = Watch(stage, [STRAIGHT_QUEUE], vhost=unquote(urlsplit(scratch.amqp_url).path[1:]))
         watch.also |= {f"consumer-{number}": each.pid for number, each in enumerate(workers, 1)}
-        async with _generated(watch, asked, order, stop=stop, run=run, say=say) as told:
+        async with _generated(watch, asked, order, stop=stop, run=run, say=say, beside=workers) as told:
             answered_s = time.monotonic() - told["at"]
             waiting = draining.ready(scratch.amqp_url, STRAIGHT_QUEUE)
             await draining.until_empty(waiting, stop, say)
@@ -199,9 +200,19 @@ async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, s
 
 @asynccontextmanager
 async def _generated(
-    watch: Watch | None, asked: Asked, order: dict[str, Any], *, stop: asyncio.Event, run: Run, say: Say
+    watch: Watch | None,
+    asked: Asked,
+    order: dict[str, Any],
+    *,
+    stop: asyncio.Event,
+    run: Run,
+    say: Say,
+    beside: Sequence[Worker] = (),
 ) -> AsyncIterator[dict[str, Any]]:
     """Run the generator to its end and watch the stack until the block ends.
+
+    Args:
+        beside: other processes that have to live as long as the generator.
 
     Yields:
         what it told: ``accepted``, and when the schedule began (``at`` by the monotonic, ``wall`` by the wall
@@ -219,7 +230,7 @@ async def _generated(
             if asked.hold is not None:
                 middle = began["at"] + asked.arrivals[-1] / 2
                 await stack.enter_async_context(_held(watch.stage, asked.hold, middle, began["at"], run))
-        told = await _until_done(generator, order, stop, advance)
+        told = await _until_done(generator, order, stop, advance, beside)
         run.interrupted = stop.is_set()
         run.requests = Requests(**told["requests"])
         run.processor_s = told["processor_s"]
@@ -231,18 +242,27 @@ async def _generated(
 
 
 async def _until_done(
-    generator: Worker, order: dict[str, Any], stop: asyncio.Event, advance: Advance
+    generator: Worker,
+    order: dict[str, Any],
+    stop: asyncio.Event,
+    advance: Advance,
+    beside: Sequence[Worker] = (),
 ) -> dict[str, Any]:
-    """Follow the generator to its report; tells it to end when ``stop`` is set."""
+    """Follow the generator to its report; tells it to end when ``stop`` is set.
+
+    Raises:
+        NotMeasured: it, or another of the run's processes, has ended before; or it does not end in time.
+    """
     shown, told = 0, False
     deadline = time.monotonic() + order["due"][-1] + order["grace_s"] + END_S
     while time.monotonic() < deadline:
         if stop.is_set() and not told:
             told = True
             generator.ask_to_end()
+        for each in beside:
+            each.check()
         try:
-            async with asyncio.timeout(0.25):
-                said = await generator.said.get()
+            said = await generator.next(within_s=LOOK_S)
         except TimeoutError:
             continue
         if said["said"] == "seen":

@@ -6,11 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from laundry_lab.load.documents import Malformed, Part
 from laundry_servers.errors import LaundryError
 
 MOST = 1_000_000
+MOST_S = 1e11
+"""No time that was recorded is later, or further apart from another: three thousand years."""
 
 
 def steady(rate: float, seconds: float, *, seed: int | None) -> list[float]:
@@ -54,10 +56,10 @@ def recorded(path: Path, *, faster: float = 1.0) -> list[float]:
         raise LaundryError(f"{path} cannot be read: {error}") from error
     try:
         if text.lstrip().startswith("{"):
-            times = _of_run(json.loads(text))
+            times = _of_run(Part(json.loads(text)))
         else:
             times = [_time(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise LaundryError(
             f"{path} holds no arrivals: give a run's JSON, or a file with a time in each line ({error})"
         ) from error
@@ -66,12 +68,22 @@ def recorded(path: Path, *, faster: float = 1.0) -> list[float]:
     return [(each - times[0]) / faster for each in times]
 
 
-def _of_run(document: dict[str, Any]) -> list[float]:
+def _of_run(document: Part) -> list[float]:
     """Return when the photos of a run arrived: all of a batch when it was due."""
-    due, plan = document["requests"]["due_us"], document.get("plan", {})
-    batch = plan.get("batch", 1)
-    sizes = batch_sizes(plan.get("photos", len(due) * batch), batch)
+    due, plan = document["requests"]["due_us"].integers(0), document.get("plan", {})
+    sizes = batch_sizes(photos_of(plan, len(due)), plan.get("batch", 1).integer(1, MOST))
     return [micros / 1e6 for micros, size in zip(due, sizes, strict=True) for _ in range(size)]
+
+
+def photos_of(plan: Part, requests: int) -> int:
+    """Return how many photos the plan of a run has, which so many requests carry. Raises Malformed."""
+    batch = plan.get("batch", 1).integer(1, MOST)
+    photos = plan.get("photos", requests * batch).integer(1, MOST)
+    if -(-photos // batch) != requests:
+        raise Malformed(
+            f"{photos} photos in batches of {batch} are not the {requests} requests that there are"
+        )
+    return photos
 
 
 def batch_sizes(number: int, size: int) -> list[int]:
@@ -90,13 +102,13 @@ def _time(line: str) -> float:
         found = float(text)
     except ValueError:
         found = datetime.fromisoformat(text).timestamp()
-    if not math.isfinite(found):
+    if not abs(found) <= MOST_S:
         raise ValueError(f"{text} is no time")
     return found
 
 
 def _within(number: float) -> int:
-    if not 1 <= round(number) <= MOST:
+    if not (math.isfinite(number) and 1 <= round(number) <= MOST):
         raise LaundryError(f"{number:g} arrivals: there must be 1 to {MOST:,}. Change --rate or --for.")
     return round(number)
 

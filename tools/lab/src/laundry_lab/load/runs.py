@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from laundry_lab.load import patterns
-from laundry_lab.load.arrivals import Requests
-from laundry_lab.load.figures import figures
+from laundry_lab.load.arrivals import OK, Requests
+from laundry_lab.load.documents import Malformed, Part
+from laundry_lab.load.figures import UNITS, figures
 from laundry_lab.load.thresholds import Threshold, ThresholdResult, judge
 from laundry_lab.load.watching import Sample
 from laundry_lab.report import rounded, write_report
@@ -115,26 +116,85 @@ class Run:
             LaundryError: it is none, or of a version that is not known here.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if found["format"] != FORMAT:
+            document = Part(json.loads(path.read_text(encoding="utf-8")))
+            if document["format"].value != FORMAT:
                 raise LaundryError(f"{path} was written by another version; run it again.")
-            effects = found["effects"]
-            return cls(
-                found["plan"],
-                found["surroundings"],
-                Requests(**found["requests"]),
-                found["accepted"],
-                found["refused"],
-                None if effects is None else [(due, took) for due, took in effects],
-                found["drained_s"],
-                [Sample(**each) for each in found["samples"]],
-                [(at, what) for at, what in found["marks"]],
-                found["processor_s"],
-                found["interrupted"],
-                [Threshold(each["figure"], each["bound"], each["at_most"]) for each in found["thresholds"]],
-                datetime.fromisoformat(found["began_at"]),
-                # Earlier versions did not tell it from what was lost.
-                found.get("pending", 0),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls(**_parts(document))
+        except (OSError, ValueError, RecursionError) as error:
             raise LaundryError(f"{path} is no run of `laundry load`: {error}") from error
+
+
+def _parts(found: Part) -> dict[str, Any]:
+    """Return what a run consists of; all of it can be counted, drawn and printed. Raises ValueError."""
+    told = [found["plan"].mapping(), found["surroundings"].mapping()]
+    # Half of a character can be read and not written.
+    names = [found["requests"]["outcomes"].value, found["samples"].value, found["marks"].value]
+    json.dumps([*told, *names], ensure_ascii=False).encode()
+    for name in ("seed", "photos", "batch"):
+        found["plan"][name]
+    requests, photos = _requests(found["requests"], found["plan"])
+    found["plan"]["title"].text()
+    found["plan"]["seconds"].number()
+    effects, drained_s = found["effects"], found["drained_s"]
+    return {
+        "plan": told[0],
+        "surroundings": told[1],
+        "requests": requests,
+        "accepted": found["accepted"].integer(0, photos),
+        "refused": found["refused"].integer(0, photos),
+        "effects": None if effects.value is None else [_pair(each) for each in effects.items()],
+        "drained_s": None if drained_s.value is None else drained_s.number(),
+        "samples": [_sample(each) for each in found["samples"].items()],
+        "marks": [_mark(each) for each in found["marks"].items()],
+        "processor_s": found["processor_s"].number(),
+        "interrupted": found["interrupted"].truth(),
+        "thresholds": [_threshold(each) for each in found["thresholds"].items()],
+        "began_at": _moment(found["began_at"]),
+        # Earlier versions did not tell it from what was lost.
+        "pending": found.get("pending", 0).integer(0, photos),
+    }
+
+
+def _requests(found: Part, plan: Part) -> tuple[Requests, int]:
+    """Return the requests, and how many photos they carry."""
+    due = found["due_us"].integers(0)
+    number, outcomes = len(due), [each.text() for each in found["outcomes"].items()]
+    photos = patterns.photos_of(plan, number)
+    requests = Requests(
+        due_us=due,
+        **{name: found[name].integers(-1, number=number) for name in ("arrived_us", "sent_us", "done_us")},
+        outcome=found["outcome"].integers(0, len(outcomes) - 1, number=number),
+        outcomes=outcomes,
+    )
+    for each in requests.of(OK):
+        Part(requests.done_us[each], f"requests.done_us[{each}]").integer(1)
+    return requests, photos
+
+
+def _pair(found: Part) -> tuple[float, float]:
+    due, took = found.items(2)
+    return due.number(), took.number()
+
+
+def _mark(found: Part) -> tuple[float, str]:
+    at, what = found.items(2)
+    return at.number(), what.text()
+
+
+def _sample(found: Part) -> Sample:
+    parts = {name: found.get(name, {}).numbers() for name in ("backlog", "processor", "memory_mb")}
+    return Sample(found["at"].number(), **parts)
+
+
+def _threshold(found: Part) -> Threshold:
+    figure = found["figure"].text()
+    if figure not in UNITS:
+        raise Malformed(f"{found.name}.figure is {figure!r}: there is no such figure")
+    return Threshold(figure, found["bound"].number(), found["at_most"].truth())
+
+
+def _moment(found: Part) -> datetime:
+    try:
+        return datetime.fromisoformat(found.text())
+    except ValueError as error:
+        raise Malformed(f"{found.name} is no time: {error}") from error

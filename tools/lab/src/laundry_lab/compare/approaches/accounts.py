@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -22,14 +23,16 @@ class Account:
     """One trial; times are seconds of one clock.
 
     Attributes:
-        answers: by photo. One without an answer (its helper was killed) is in none of them.
+        answers: by photo. One whose helper was killed before it could answer is in none of them.
         effects: the times of each photo's effects: none, one, or too many.
         received: when a worker first had it.
+        cut_off: how many photos got no answer because their helper was killed with them in hand.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
     effects: dict[str, list[float]] = field(default_factory=dict)
     received: dict[str, float] = field(default_factory=dict)
+    cut_off: int = 0
 
     @property
     def accepted(self) -> dict[str, Answer]:
@@ -38,7 +41,7 @@ class Account:
 
     @property
     def refused(self) -> int:
-        """Photos whose phone was told to send them again."""
+        """Photos whose phone was told to send them again, or reached nobody."""
         return len(self.answers) - len(self.accepted)
 
     @property
@@ -55,6 +58,20 @@ class Account:
     def unanswered(self) -> int:
         """Photos that had their effect, though nobody was told that they were accepted."""
         return sum(bool(times) and photo not in self.accepted for photo, times in self.effects.items())
+
+    def helper_was_away(self, due: Iterable[float], killed_at: float, back_at: float) -> None:
+        """Count what was due until a killed helper was back and has no answer.
+
+        What was due while it was away reached nobody, which is a refusal at once: left out, a design would
+        look the better the longer its helper is away. What was due before had been cut off.
+        """
+        answered = Counter(answer.due for answer in self.answers.values())
+        without = Counter(each for each in due if each <= back_at) - answered
+        for number, each in enumerate(without.elements()):
+            if each > killed_at:
+                self.answers[f"reached-nobody-{number}"] = Answer(each, each, accepted=False)
+            else:
+                self.cut_off += 1
 
     @property
     def complete(self) -> bool:
@@ -81,12 +98,10 @@ class Account:
         ]
 
     def rate(self) -> float:
-        """Effects a second, from the first photo that was due to the last effect."""
-        last = [min(times) for times in self.effects.values() if times]
-        if not last or not self.answers:
-            return 0.0
-        took = max(last) - min(answer.due for answer in self.answers.values())
-        return len(last) / took if took > 0 else 0.0
+        """Effects a second between the first and the last: how long workers slept before does not count."""
+        times = [min(each) for each in self.effects.values() if each]
+        took = max(times) - min(times) if times else 0.0
+        return (len(times) - 1) / took if took > 0 else 0.0
 
     def accepted_rate(self) -> float:
         """Accepted photos a second."""

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
+from rich.markup import escape
 
 from laundry.paths import PROJECT
 from laundry_lab.bench.pictures import SMALL, Pictures
@@ -66,3 +67,6 @@ async def _one(
         result.failure = f"{design.name}: not done within {longest_s(seconds):.0f} s"
     except (NotMeasured, LaundryError, OSError, asyncpg.PostgresError) as error:
         result.failure = f"{design.name}: {type(error).__name__} {error}"
+    if result.failure:
+        # At once, and not only in the report that others have yet to be waited for.
+        say(f"not measured: {escape(result.failure)}", 1)(1)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import asyncpg
 
@@ -56,6 +56,24 @@ class Worker(Protocol):
         """Take no more messages, and disconnect."""
 
 
+class Added(NamedTuple):
+    """A line that is added for one more kind of consumer; of each design the same kinds of lines are counted.
+
+    The address of a server and the pool of connections, which a new service has in every design, are none.
+
+    Attributes:
+        kind: ``way`` is what brings photos to it, ``taking`` the line of its own that takes them, ``state``
+            where it is noted what it has done, ``rights`` what it may touch.
+    """
+
+    kind: Literal["way", "taking", "state", "rights"]
+    where: str
+    line: str
+
+
+SENDER = "the helper"
+
+
 @dataclass(frozen=True)
 class Design:
     """A design, as the one that measures sees it.
@@ -67,8 +85,7 @@ class Design:
         settings: what tells it from another design in the same folder.
         has_way: whether messages go another way than through the database; ``way.Way`` is that way alone.
         has_packages: whether it needs packages that are no dependency of ours.
-        subscriber: each line that is added for one more kind of consumer that gets every photo, and where.
-        sender_changes: whether the helper has to be changed and started again for that.
+        subscriber: each line that is added for one more kind of consumer that gets every photo.
     """
 
     name: str
@@ -76,11 +93,15 @@ class Design:
     folder: str
     broker: str | None
     schema: tuple[str, ...]
-    subscriber: tuple[tuple[str, str], ...]
-    sender_changes: bool
+    subscriber: tuple[Added, ...]
     settings: Mapping[str, Any]
     has_way: bool = False
     has_packages: bool = False
+
+    @property
+    def sender_lines(self) -> int:
+        """The lines of them for which the helper has to be changed and started again."""
+        return sum(each.where.startswith(SENDER) for each in self.subscriber)
 
     @property
     def systems(self) -> list[str]:

@@ -1,15 +1,19 @@
 """The comparison as one small picture: latency, throughput, and what a kill costs."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from laundry_lab.compare.approaches.report import KILLED, cell
 from laundry_lab.compare.approaches.trials import KILLS, Result
 from laundry_lab.report import number
 
 INK, SECOND, ALARM, PALE = "#1b4965", "#2a9d8f", "#c1121f", "#ffb4a2"
+ROOM = 4.0
+"""The axis is so much longer than the longest bar, whose figure stands behind it."""
 
 
 def draw(path: Path, results: Sequence[Result]) -> None:
@@ -40,18 +44,24 @@ def _pairs(
     axes: Axes, results: Sequence[Result], figures: Sequence[tuple[str, str, str]], title: str
 ) -> None:
     height = 0.8 / len(figures)
+    values = [each.figures[figure] for each in results for figure, *_ in figures if figure in each.figures]
+    edge = ROOM * max((value for value in values if 0 < value < math.inf), default=1.0)
     for turn, (figure, label, colour) in enumerate(figures):
         known = [(at, each.figures[figure]) for at, each in enumerate(results) if figure in each.figures]
         shift = (turn - (len(figures) - 1) / 2) * height
-        bars = axes.barh(
-            [at + shift for at, _ in known], [value for _, value in known], height, label=label, color=colour
-        )
-        axes.bar_label(bars, [number(value) for _, value in known], fontsize=7, padding=2)
+        # What never came would have no bar, and look best.
+        lengths = [min(value, edge) for _, value in known]
+        bars = axes.barh([at + shift for at, _ in known], lengths, height, label=label, color=colour)
+        labels = [number(value) if math.isfinite(value) else "" for _, value in known]
+        axes.bar_label(bars, labels, fontsize=7, padding=2)
+        for at, value in known:
+            if not math.isfinite(value):
+                axes.text(edge, at + shift, "never ", color="white", fontsize=7, ha="right", va="center")
     _plain(axes, title)
-    if axes.patches:
+    if values:
         axes.set_xscale("log")
-        axes.set_xlim(right=axes.get_xlim()[1] * 4)
-        axes.legend(frameon=False, fontsize=7, loc="upper right")
+        axes.set_xlim(right=edge)
+        axes.legend(frameon=False, fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
 def _kills(axes: Axes, results: Sequence[Result]) -> None:
@@ -61,12 +71,12 @@ def _kills(axes: Axes, results: Sequence[Result]) -> None:
             lost, doubled = each.figures.get(f"{kind}_lost"), each.figures.get(f"{kind}_doubled")
             text, colour = "none", "#eeeeee"
             if lost is not None and doubled is not None:
-                text = f"{lost:.0f} / {doubled:.0f}\n{each.figures[f'{kind}_resume_s']:.1f} s"
+                text = f"{lost:.0f} / {doubled:.0f}\n{cell(each.figures[f'{kind}_resume_s'], 's')}"
                 colour = ALARM if lost else PALE if doubled else "#d8efe9"
             axes.barh(at, 0.94, 0.86, left=column - 0.47, color=colour)
             ink = "white" if colour == ALARM else "black"
             axes.text(column, at, text, ha="center", va="center", fontsize=7, color=ink)
-    axes.set_xticks(range(len(KILLS)), [f"{kind} killed" for kind in KILLS], fontsize=8)
+    axes.set_xticks(range(len(KILLS)), [KILLED[kind].replace(" or ", " or\n") for kind in KILLS], fontsize=8)
     _plain(axes, "lost / doubled, seconds until as before")
 
 

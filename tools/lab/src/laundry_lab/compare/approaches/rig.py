@@ -1,6 +1,8 @@
 """One design with its processes running, and what they tell."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -16,11 +18,16 @@ from laundry_lab.compare.approaches.accounts import Account, Answer
 from laundry_lab.compare.approaches.design import Addresses, Design
 
 PROCESS = "laundry_lab.compare.approaches.process"
-WORKERS = 3
+PRODUCER, WORKERS = "producer", 3
 ENOUGH_S = 120.0
 QUIET_S = 10.0
 """So long nothing may have its effect before what is left counts as lost: twice what the slowest design needs
 to give a dead worker's photos to another.
+"""
+
+HELD_S = 5.5
+"""So long workers are held before a backlog is made: longer than any of them sleeps between two questions, so
+that all of them ask at once when they go on.
 """
 
 LOOK_S = 0.05
@@ -65,7 +72,7 @@ class Rig:
 
     async def start_producer(self) -> None:
         """Start the producer in a process of its own."""
-        await self._start("producer", role="producer")
+        await self._start(PRODUCER, role="producer")
 
     async def start_worker(self, number: int) -> None:
         """Start a worker in a process of its own."""
@@ -90,6 +97,20 @@ class Rig:
         while not process.said.empty():
             self._hear(process.said.get_nowait())
 
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Hold the workers still for the block: what is submitted in it waits for all of them."""
+        pids = [each.pid for name, each in self._processes.items() if name != PRODUCER]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(HELD_S)
+            yield
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     async def _listen(self, process: Worker) -> None:
         while True:
             self._hear(await process.said.get())
@@ -110,7 +131,7 @@ class Rig:
     def load(self, work: str, at: float, **more: Any) -> None:
         """Have the producer submit photos; see ``process``."""
         self._loaded.clear()
-        self._processes["producer"].tell(work=work, at=at, **more)
+        self._processes[PRODUCER].tell(work=work, at=at, **more)
 
     async def loaded(self, within_s: float = ENOUGH_S) -> None:
         """Wait until the producer has an answer for each. Raises NotMeasured."""
@@ -119,7 +140,7 @@ class Rig:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._loaded.wait()
-            if not self._processes["producer"].running:
+            if not self._processes[PRODUCER].running:
                 raise NotMeasured(f"{self.design.name}: the producer ended by itself")
             if time.monotonic() > deadline:
                 raise NotMeasured(f"{self.design.name}: not all was submitted within {within_s:.0f} s")

@@ -19,8 +19,8 @@ from laundry_lab.load import patterns
 RATE = 60.0
 LEAD_S = 0.2
 LANES = 64
-FAST, FAST_READINGS = 2000, 200
-"""Photos that are submitted as fast as it goes: without work, and to be read."""
+FAST, FAST_READINGS = 2000, 600
+"""Photos that wait for workers who are held meanwhile: without work, and to be read."""
 
 BURST, BURST_AT_S, KILL_AT_S, RESTART_S, KILL_S = 150, 1.0, 1.2, 1.0, 5.0
 """A trial with a death: beside the steady load a burst that makes everybody hold something, then the kill."""
@@ -45,6 +45,7 @@ async def measure(rig: Rig, seconds: float, say: Say, result: Result) -> None:
     result.figures["processes"] = len(servers.tree([*rig.pids, *rig.broker_pids]))
     result.figures["systems"] = len(rig.design.systems)
     result.figures["subscriber_lines"] = len(rig.design.subscriber)
+    result.figures["sender_lines"] = rig.design.sender_lines
     for step in (_warm_up, _steady, _fast_readings, _fast):
         result.figures |= await step(rig, seconds)
         if step is not _warm_up:
@@ -87,14 +88,14 @@ async def _steady(rig: Rig, seconds: float) -> dict[str, float]:
 
 async def _fast_readings(rig: Rig, _: float) -> dict[str, float]:
     """As many as three workers can read."""
-    account = await _as_fast_as_it_goes(rig, READING, FAST_READINGS)
+    account = await _backlog(rig, READING, FAST_READINGS)
     return {"readings_per_s": account.rate()}
 
 
 async def _fast(rig: Rig, _: float) -> dict[str, float]:
-    """As many as the design can carry, when there is no work but the effect."""
+    """As many as the design can accept while nobody works, and carry when there is no work but the effect."""
     before = await _stored(rig)
-    account = await _as_fast_as_it_goes(rig, NOTHING, FAST)
+    account = await _backlog(rig, NOTHING, FAST)
     stored = (await _stored(rig) - before) / FAST
     return {
         "effects_per_s": account.rate(),
@@ -105,9 +106,11 @@ async def _fast(rig: Rig, _: float) -> dict[str, float]:
     }
 
 
-async def _as_fast_as_it_goes(rig: Rig, work: str, number: int) -> Account:
-    rig.load(work, time.monotonic(), number=number, lanes=LANES)
-    await rig.loaded()
+async def _backlog(rig: Rig, work: str, number: int) -> Account:
+    """Submit all while the workers are held: else those that ask every 5 s sleep for most of it."""
+    async with rig.held():
+        rig.load(work, time.monotonic(), number=number, lanes=LANES)
+        await rig.loaded()
     return await rig.settled()
 
 
@@ -145,7 +148,9 @@ async def _killed(rig: Rig, kind: str) -> dict[str, float]:
     await asyncio.sleep(max(0.0, at + KILL_AT_S - time.monotonic()))
     killed_at = await VICTIMS[kind](rig)
     if kind == "producer":
-        rig.load(READING, at, due=[each for each in due if at + each > time.monotonic()])
+        back_at = time.monotonic()
+        rig.account.helper_was_away([at + each for each in due], killed_at, back_at)
+        rig.load(READING, at, due=[each for each in due if at + each > back_at])
     await rig.loaded()
     account = await rig.settled()
     return {
@@ -153,6 +158,7 @@ async def _killed(rig: Rig, kind: str) -> dict[str, float]:
         f"{kind}_lost": account.lost,
         f"{kind}_doubled": account.doubled,
         f"{kind}_refused": account.refused,
+        f"{kind}_cut_off": account.cut_off,
         f"{kind}_unanswered": account.unanswered,
         f"{kind}_resume_s": account.resumed_after(killed_at),
     }

@@ -14,7 +14,7 @@ import psutil
 
 import laundry_lab
 from laundry_lab.bench.stage import NotMeasured
-from laundry_lab.bench.workers import LINE_BYTES, Worker
+from laundry_lab.bench.workers import LINE_BYTES, Worker, by_installed_modules
 from laundry_lab.compare.peers.catalogue import Peer
 from laundry_lab.compare.peers.servers import Space
 from laundry_servers.process import Process, base_environment
@@ -36,11 +36,8 @@ def sending_s(number: int, rate: float = 0.0) -> float:
 
 def _environment(space: Space) -> dict[str, str]:
     # Of the lab only this: the peers' programs run where it is not installed.
-    return {
-        **base_environment(),
-        **space.environment,
-        "PYTHONPATH": str(Path(laundry_lab.__path__[0]).parent),
-    }
+    library = str(Path(laundry_lab.__path__[0]).parent)
+    return by_installed_modules({**base_environment(), **space.environment, "PYTHONPATH": library})
 
 
 class Sender:

@@ -5,6 +5,7 @@ to whoever is next.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -119,12 +120,18 @@ async def trial(
 
 
 def figures(prefix: str, seen: Seen, due: list[float], *, at: float, expected: int) -> dict[str, float]:
-    """Return what can be said of messages that were due so long after ``at``."""
+    """Return what can be said of messages that were due so long after ``at``.
+
+    One that was not handled counts as infinitely late; if there is one, the load was not done at any rate.
+    """
+    missing = expected - len(seen.took)
+    took = [ended - (at + due[int(name)]) for name, ended in seen.took.items()]
+    rate = {} if missing else {f"{prefix}_per_s": len(seen.took) / max(seen.last - at, 1e-9)}
     return {
-        **percentiles(prefix, [ended - (at + due[int(name)]) for name, ended in seen.took.items()]),
-        f"{prefix}_per_s": len(seen.took) / max(seen.last - at, 1e-9),
+        **percentiles(prefix, [*took, *[math.inf] * missing]),
+        **rate,
         f"{prefix}_deliveries": seen.deliveries / max(1, len(due)),
-        f"{prefix}_missing": expected - len(seen.took),
+        f"{prefix}_missing": missing,
     }
 
 
@@ -138,7 +145,7 @@ async def _publish(channel: AbstractChannel, due: list[float], at: float) -> Non
 
 
 async def _until(done: Callable[[], bool], last: Callable[[], float]) -> None:
-    """Wait until it is done, or nothing is handled any more."""
+    """Wait until it is done, or for ``QUIET_S`` nothing was: what is put back may go round for ever."""
     began = time.monotonic()
     while not done():
         if time.monotonic() > max(began, last()) + QUIET_S:

@@ -30,7 +30,8 @@ class Way:
         taken.ready.set()
         done = False
         while not done:
-            with contextlib.suppress(nats.errors.TimeoutError):
+            # The library raises the one or the other.
+            with contextlib.suppress(nats.errors.TimeoutError, TimeoutError):
                 for message in await subscription.fetch(BATCH, timeout=1):
                     await message.ack()
                     done = taken.add(message.data)
