@@ -16,13 +16,28 @@ from laundry_servers.programs import require_program
 from laundry_servers.progress import Progress
 
 SUITE = "forky"
-PACKAGES = ("rabbitmq-server", "haproxy", "ca-certificates")
-LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/info/*")
+# With what their scripts call, as nothing is installed that is not named here or needed by it.
+PACKAGES = (
+    *("rabbitmq-server", "haproxy", "ca-certificates"),
+    *(
+        "base-files",
+        "base-passwd",
+        "libc-bin",
+        "dash",
+        "bash",
+        "coreutils",
+        "sed",
+        "grep",
+        "mawk",
+        "util-linux",
+    ),
+)
+LEFT_OUT = ("usr/share/man", "usr/share/locale", "usr/share/doc", "usr/share/info")
 RABBITMQ_VERSION = "4.3."
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BUILD_SECONDS = 900
 # The recipe's digest names the folder, so a changed recipe is built afresh, never mixed up with an older one.
-RECIPE = hashlib.sha256(repr((SUITE, PACKAGES, LEFT_OUT, 1)).encode()).hexdigest()[:10]
+RECIPE = hashlib.sha256(repr((SUITE, PACKAGES, LEFT_OUT, 2)).encode()).hexdigest()[:10]
 STEP = "RabbitMQ root file system"
 
 
@@ -43,7 +58,7 @@ def is_built() -> bool:
 
 
 def ensure(progress: Progress) -> Path:
-    """Return the root file system, making it first where it is missing (about half a minute, 190 MB)."""
+    """Return the root file system, making it first where it is missing (some 15 seconds, 190 MB)."""
     target = root_path()
     if target.is_dir():
         return target
@@ -125,24 +140,38 @@ def _build(target: Path, progress: Progress) -> None:
                 f"Debian {SUITE} now carries RabbitMQ {version}, but {RABBITMQ_VERSION}x is needed. "
                 "Use --servers docker or --servers given."
             )
-        (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        _finish(root)
         root.chmod(0o755)
         root.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _finish(root: Path) -> None:
+    """Do what the packages' own scripts would: they are extracted and not installed, in half the time."""
+    etc, share = root / "etc", root / "usr/share"
+    for name in ("passwd", "group"):
+        shutil.copyfile(share / f"base-passwd/{name}.master", etc / name)
+    (etc / "nsswitch.conf").write_text("hosts: files dns\n")
+    (etc / "hosts").write_text("127.0.0.1 localhost\n")
+    (root / "usr/bin/awk").symlink_to("mawk")
+    authorities = sorted((share / "ca-certificates").rglob("*.crt"))
+    bundle = etc / "ssl/certs/ca-certificates.crt"
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    bundle.write_text("".join(each.read_text() for each in authorities))
+    for folder in LEFT_OUT:
+        shutil.rmtree(root / folder, ignore_errors=True)
+
+
 def _run_mmdebstrap(root: Path, mirror: str | None, log: Path, progress: Progress) -> None:
-    options = [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
     # As an ordinary user the tree is unpacked from a tar file, so that this user owns it and can remove it.
     output = str(root) if os.geteuid() == 0 else f"{root}.tar"
     command = [
         require_program("mmdebstrap", package="mmdebstrap"),
-        "--variant=essential",
+        "--variant=extract",
         f"--include={','.join(PACKAGES)}",
         '--aptopt=Acquire::Check-Valid-Until "false"',
         f"--keyring={KEYRING}",
-        *options,
         SUITE,
         output,
         *([mirror] if mirror else []),
