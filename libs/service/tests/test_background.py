@@ -1,6 +1,9 @@
 import asyncio
 
+import asyncpg
 import pytest
+import sqlalchemy.exc
+from prometheus_client import REGISTRY
 
 from laundry_service.background.periodic import Periodic
 from laundry_service.background.task import BackgroundTask
@@ -137,3 +140,84 @@ async def test_stopping_lets_a_turn_finish_for_as_long_as_it_may(
     async with asyncio.timeout(5):
         await stopping
     assert ended is finished
+
+
+def failures(name: str) -> float | None:
+    return REGISTRY.get_sample_value("laundry_background_failures_in_a_row", {"task": name})
+
+
+async def test_failures_in_a_row_are_told_until_a_turn_succeeds() -> None:
+    raised = [OSError("away"), RuntimeError("a bug"), asyncio.CancelledError()]
+    told: list[float | None] = []
+    go_on = asyncio.Event()
+
+    async def turn() -> None:
+        told.append(failures("counted"))
+        if raised:
+            raise raised.pop(0)
+        go_on.set()
+
+    task = BackgroundTask("counted", turn, every_s=0.001)
+    await task.start()
+    await go_on.wait()
+    await eventually(lambda: len(told) > 4, what="a turn after the one that succeeded")
+    await task.stop()
+    assert told[:5] == [0, 1, 2, 3, 0]
+    assert failures("counted") is None
+
+
+async def test_one_that_works_does_not_hide_another_of_its_name() -> None:
+    async def fail() -> None:
+        raise RuntimeError("a bug")
+
+    async def work() -> None:
+        return
+
+    failing = BackgroundTask("shared", fail, every_s=3600)
+    working = BackgroundTask("shared", work, every_s=0.001)
+    await failing.start()
+    await working.start()
+    await eventually(lambda: failures("shared") == 1, what="the failure")
+    await asyncio.sleep(0.01)
+    assert failures("shared") == 1
+    await failing.stop()
+    assert failures("shared") == 0
+    await working.stop()
+
+
+class Away(Exception):
+    """A server of this job does not answer."""
+
+
+def database_away() -> Exception:
+    refused = asyncpg.TooManyConnectionsError("sorry, too many clients already")
+    return sqlalchemy.exc.DBAPIError("SELECT 1", None, refused)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("a bug"), ("a periodic job failed", "error")),
+        (OSError("away"), ("a periodic job waits for a server", "warning")),
+        (Away("away"), ("a periodic job waits for a server", "warning")),
+        (database_away(), ("a periodic job waits for a server", "warning")),
+    ],
+)
+async def test_a_mistake_in_a_job_is_an_error_and_an_outage_a_warning(
+    error: Exception, said: tuple[str, str]
+) -> None:
+    turns = 0
+
+    async def job() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            raise error
+
+    periodic = Periodic("tidy", job, every_s=0.001, expected=(Away,))
+    with logged_by("laundry_service.background.task") as lines:
+        await periodic.start()
+        await eventually(lambda: turns >= 2, what="the next turn")
+        await periodic.stop()
+    [line] = lines
+    assert (line["event"], line["log_level"]) == said

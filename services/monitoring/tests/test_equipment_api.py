@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 pytestmark = pytest.mark.servers
 
@@ -145,3 +146,12 @@ async def test_the_stream_tells_what_changes_in_any_replica(world: Any, service:
     # Stopping the service ends the stream at once; nobody waits for the other.
     service.app.state.stopping.set()
     await asyncio.wait_for(listening, 20)
+
+
+async def test_a_device_makes_no_new_series_by_naming_a_kind(service: Any, a_sample: Any) -> None:
+    labels = {"cause": "fault_code", "kind": "other"}
+    before = REGISTRY.get_sample_value("laundry_faults_opened_total", labels) or 0
+    await service.post(
+        a_sample("m1", kind="made-up-1", fault_code="E1"), a_sample("m2", kind="made-up-2", fault_code="E1")
+    )
+    assert REGISTRY.get_sample_value("laundry_faults_opened_total", labels) == before + 2

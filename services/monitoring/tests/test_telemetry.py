@@ -275,3 +275,8 @@ def test_limits_of_a_metric_that_is_never_taken_are_refused() -> None:
     with pytest.raises(ValidationError, match="declare them in metrics"):
         settings(limits={"washer": {"foam_mm": {"max": 3}}})
     assert settings(limits={"washer": {"foam_mm": {"max": 3}}}, metrics={"foam_mm": {"min": 0, "max": 9}})
+
+
+def test_a_kind_that_only_a_device_names_is_counted_as_other() -> None:
+    plain = settings(limits={"sauna": {"temperature_celsius": {"max": 100}}})
+    assert [plain.known_kind(kind) for kind in ("washer", "sauna", "made-up")] == ["washer", "sauna", "other"]

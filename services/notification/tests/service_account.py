@@ -13,13 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 class TokenServer:
-    """Gives tokens for what one of the account's keys signed; ``asked`` are the claims, each with its key."""
+    """Gives tokens for what one of the account's keys signed; ``asked`` are the claims, each with its key.
+
+    Each answer waits for ``answers``, which is set at first, for at most 10 s.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.answers = threading.Event()
+        self.answers.set()
         self._folder = folder
         self._known: dict[str, rsa.RSAPublicKey] = {}
-        asked, known = self.asked, self._known
+        asked, known, answers = self.asked, self._known, self.answers
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -35,7 +40,9 @@ class TokenServer:
                     assertion, known[name], algorithms=["RS256"], options={"verify_aud": False}
                 )
                 asked.append({**claims, "key": name})
-                self._answer(200, {"access_token": "granted", "expires_in": 3600, "token_type": "Bearer"})
+                token = f"granted-{len(asked)}"
+                answers.wait(10)
+                self._answer(200, {"access_token": token, "expires_in": 3600, "token_type": "Bearer"})
 
             def _answer(self, status: int, document: dict[str, Any]) -> None:
                 body = json.dumps(document).encode()
@@ -75,5 +82,6 @@ class TokenServer:
         del self._known[name]
 
     def close(self) -> None:
+        self.answers.set()
         self._server.shutdown()
         self._server.server_close()

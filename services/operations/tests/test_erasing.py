@@ -18,6 +18,7 @@ from laundry_testing.messaging import Messaging
 from laundry_testing.serving import serving
 from operations.app import create_app
 from operations.erasures import Erasure, Surroundings
+from operations.management import ManagementAway
 from operations.repository.erasures import HELD
 from operations.service.erasures import Erasures, ErasureWorker
 from operations.settings import Settings
@@ -113,6 +114,44 @@ async def test_a_look_that_did_not_see_all_letters_begins_anew(database: Databas
         attempts.append(found.attempt)
     assert attempts == [1, 1, 1, 2]
     assert [since is None for since in letters.since] == [True, False, True, False]
+
+
+async def test_an_erasure_that_fails_holds_up_no_other(database: Database) -> None:
+    erasures = Erasures(database, Outbox("operations"), ("mlops",))
+    for who in ("customer-lee", WHO):
+        erasure, _ = await erasures.request(who, by=Actor("op-1", "operator"), reason=None)
+        await erasures.confirm(forgotten(erasure, "mlops"), a_message())
+
+    class LeesFail(Letters):
+        async def look(self, person: str, since: datetime | None) -> Surroundings:
+            if person != WHO:
+                raise LookupError("a letter that nobody can read")
+            return await super().look(person, since)
+
+    worker = a_worker(database, LeesFail(0, 0))
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            await worker._turn()
+    lee, kim = [await erasures.of(who) for who in ("customer-lee", WHO)]
+    assert lee is not None and kim is not None
+    assert (lee.attempt, kim.attempt, kim.final) == (1, 2, True)
+
+
+async def test_while_a_server_is_away_no_further_erasure_is_tried(database: Database) -> None:
+    erasures = Erasures(database, Outbox("operations"), ("mlops",))
+    for who in ("customer-lee", WHO):
+        erasure, _ = await erasures.request(who, by=Actor("op-1", "operator"), reason=None)
+        await erasures.confirm(forgotten(erasure, "mlops"), a_message())
+    tried = []
+
+    class Away:
+        async def look(self, person: str, since: datetime | None) -> Surroundings:
+            tried.append(person)
+            raise ManagementAway("no node answers")
+
+    with pytest.raises(ManagementAway):
+        await a_worker(database, Away())._turn()
+    assert tried == ["customer-lee"]
 
 
 async def test_an_answer_that_is_told_again_counts_once(database: Database) -> None:

@@ -47,7 +47,7 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 def watched(**came_s_ago: float) -> Ages:
     """Ages of a watch of two hours, in which a ninth message came to each queue: so long ago."""
-    ages, now = Ages(), time.monotonic()
+    ages, now = Ages((QUEUE, *RETRIES)), time.monotonic()
     for name in (QUEUE, *RETRIES):
         last = came_s_ago.get(name.replace(".", "_"), 7200.0 - 1)
         for at, published in ((now - 7200, 8), (now - last - 0.1, 8), (now - last, 9), (now, 9)):

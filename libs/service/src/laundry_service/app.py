@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 
 from laundry_service.auth.authenticator import Authenticator
 from laundry_service.auth.principal import Principal
+from laundry_service.background.task import reraise_own_cancellation
 from laundry_service.http.body_limit import BodyLimit
 from laundry_service.http.caching import Caching
 from laundry_service.http.health import Check, health_router
@@ -46,6 +47,24 @@ def _configure_telemetry(settings: ApiSettings, version: str, database: "Databas
     configure_tracing(settings.service_name, version)
     if database is not None:
         trace_database(database.engine)
+
+
+async def _stop(started: Sequence[Component], closing: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Stop what was started, the last first, and close the rest, whatever one of them raises.
+
+    A library may also throw CancelledError: only one that was asked of this task ends the stopping.
+    """
+    for component in reversed(started):
+        try:
+            await component.stop()
+        except (Exception, asyncio.CancelledError):
+            reraise_own_cancellation()
+            log.exception("a part did not stop cleanly", part=type(component).__name__)
+    for close in closing:
+        try:
+            await close()
+        except (Exception, asyncio.CancelledError):
+            reraise_own_cancellation()
 
 
 def make_app(
@@ -107,14 +126,7 @@ def make_app(
             log.info("started", version=version)
             yield
         finally:
-            for component in reversed(started):
-                try:
-                    await component.stop()
-                except Exception:
-                    log.exception("a part did not stop cleanly", part=type(component).__name__)
-            for close in closing:
-                with contextlib.suppress(Exception):
-                    await close()
+            await _stop(started, closing)
             log.info("stopped")
 
     app = FastAPI(

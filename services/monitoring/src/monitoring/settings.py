@@ -162,8 +162,12 @@ class Settings(DatabaseSettings):
         """When a fault that nobody acknowledges is passed on."""
         return EscalationPolicy(timedelta(seconds=self.escalate_after_s), self.escalations_most)
 
+    def known_kind(self, kind: str) -> str:
+        """Return a kind that has limits here, else ``other``: a device may name any."""
+        return kind if kind in LIMITS or kind in self.limits else OTHER
+
     def limits_of(self, kind: str) -> list[Limit]:
         """Return the limits of a kind of equipment; an unknown kind has those of ``other``."""
         every = {**LIMITS, **self.limits}
-        bounds = every.get(kind, every[OTHER])
+        bounds = every[self.known_kind(kind)]
         return [limit for metric, b in bounds.items() for limit in b.limits(metric)]

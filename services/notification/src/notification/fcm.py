@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 import time
 import warnings
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import firebase_admin
+import httpx
 import structlog
 from firebase_admin import _http_client, credentials, exceptions, messaging
 from firebase_admin._retry import HttpxRetry
@@ -22,6 +26,11 @@ from notification.push import Push, PushResult, PushStatus
 LOCAL_PROJECT = "laundry-local"
 GOOGLE_URL = messaging._MessagingService.FCM_URL
 SEND_PATH = "/v1/projects/{0}/messages:send"
+CLIENT_SHARE = 0.8
+"""Of an attempt's time: the client is to give up first. All pushes share one HTTP/2 connection. The client
+replaces it if it noticed itself that nothing comes, and keeps it if it was cancelled."""
+
+CLOSE_WITHIN_S = 5.0
 
 PUSHES = Counter("laundry_push_requests", "Push requests by FCM's verdict", ["verdict"])
 PUSH_SECONDS = Histogram("laundry_push_request_seconds", "Time of one push request")
@@ -35,6 +44,26 @@ class LocalCredential(credentials.Base):  # type: ignore[misc]
     def get_credential(self) -> Any:
         """Return the fixed token."""
         return TokenCredentials(token="local")  # type: ignore[no-untyped-call]  # noqa: S106
+
+
+class AsyncGoogleAuth(httpx.Auth):
+    """Puts the access token on each request.
+
+    The client's own refreshes it in the event loop, which then stands still: when it is old, and twice at
+    each answer 401. That is also FCM's answer to every push to an iPhone while the APNs key is wrong.
+    """
+
+    def __init__(self, credential: Any, authorise: Callable[[], Awaitable[None]]) -> None:
+        """Take what refreshes the credential off the event loop."""
+        self._credential = credential
+        self._authorise = authorise
+        self._request = AuthRequest()
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Send the request once, with a token that is valid."""
+        await self._authorise()
+        self._credential.before_request(self._request, request.method, str(request.url), request.headers)
+        yield request
 
 
 class FirebasePusher:
@@ -62,7 +91,9 @@ class FirebasePusher:
         self._app: Any = None
         self._service: Any = None
         self._credential: Any = None
-        self._refreshing = asyncio.Lock()
+        # Not the event loop's own threads: a token endpoint that hangs would use up those of everybody else.
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="fcm-token")
+        self._refresh: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Read the credentials and open the client. Raises immediately if they are unusable."""
@@ -82,22 +113,28 @@ class FirebasePusher:
         self._service = messaging._get_messaging_service(self._app)
         self._credential = self._service._credential
         replaced = self._service._async_client
-        self._service._async_client = _http_client.HttpxAsyncClient(
-            credential=self._credential,
+        client = _http_client.HttpxAsyncClient(
             retry_config=HttpxRetry(max_retries=0, status_forcelist=[]),
-            timeout=self._timeout_s,
+            timeout=CLIENT_SHARE * self._timeout_s,
         )
+        client.async_client.auth = AsyncGoogleAuth(self._credential, self._authorise)
+        self._service._async_client = client
         await replaced.aclose()
 
     async def stop(self) -> None:
-        """Close the client and its connections."""
-        if self._app is None:
+        """Close the client and its connections, within ``CLOSE_WITHIN_S``."""
+        app, self._app = self._app, None
+        if app is None:
             return
-        with contextlib.suppress(Exception):
-            await self._service._async_client.aclose()
-        # The client closes itself on its own event loop, which must not run inside ours.
-        await asyncio.to_thread(firebase_admin.delete_app, self._app)
-        self._app = None
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                with contextlib.suppress(Exception):
+                    await self._service._async_client.aclose()
+                # The client closes itself on its own event loop, which must not run inside ours.
+                await asyncio.to_thread(firebase_admin.delete_app, app)
+        except TimeoutError:
+            log.warning("FCM's client was not closed in time")
 
     async def push(self, push: Push) -> PushResult:
         """Send one message and classify FCM's answer."""
@@ -110,23 +147,47 @@ class FirebasePusher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._authorise()
-                batch = await messaging.send_each_async([message_of(push)], app=self._app)
+                response = await self._send(push)
         except TimeoutError:
             return PushResult(PushStatus.LATER, f"no answer within {self._timeout_s:g} s")
         except (exceptions.FirebaseError, GoogleAuthError) as error:
             return PushResult(PushStatus.LATER, f"{type(error).__name__}: {error}"[:500])
         except ValueError as error:
             return PushResult(PushStatus.REFUSED, f"the message cannot be encoded: {error}"[:500])
-        response = batch.responses[0]
         return PushResult(PushStatus.SENT) if response.success else read_error(response.exception)
 
+    async def _send(self, push: Push) -> Any:
+        """Send once, and once more where FCM refused the access token."""
+        message, token = message_of(push), self._credential.token
+        [response] = (await messaging.send_each_async([message], app=self._app)).responses
+        # A local server's token cannot be refreshed.
+        if self._credentials_file is None or not is_token_refused(response.exception):
+            return response
+        if self._credential.token == token:  # else it has been refreshed meanwhile
+            self._credential.token = None
+        [response] = (await messaging.send_each_async([message], app=self._app)).responses
+        return response
+
     async def _authorise(self) -> None:
-        """Refresh the access token off the event loop: the client would block it for the round trip."""
+        """Refresh the access token if it is not valid, in a thread; all who wait share one refresh.
+
+        Whoever gives up waiting leaves it running, so the next one starts no second.
+        """
         if self._credential.valid:
             return
-        async with self._refreshing:
-            if not self._credential.valid:
-                await asyncio.to_thread(self._credential.refresh, AuthRequest())
+        if self._refresh is None or self._refresh.done():
+            request = partial(AuthRequest(), timeout=self._timeout_s)
+            loop = asyncio.get_running_loop()
+            self._refresh = loop.run_in_executor(self._threads, self._credential.refresh, request)
+            # Where nobody waits any more, nobody else takes note of a failure.
+            self._refresh.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        await asyncio.shield(self._refresh)
+
+
+def is_token_refused(error: Exception | None) -> bool:
+    """Whether FCM refused our access token; it answers 401 also where Apple refused FCM."""
+    ours = isinstance(error, exceptions.UnauthenticatedError)
+    return ours and not isinstance(error, messaging.ThirdPartyAuthError)
 
 
 def read_error(error: Exception) -> PushResult:

@@ -19,7 +19,7 @@ from operations.api.jobs import acts_router, jobs_router
 from operations.api.letters import letters_router
 from operations.api.people import people_router
 from operations.api.queues import queues_router
-from operations.management import Management
+from operations.management import Management, ManagementAway
 from operations.queue_health import Ages
 from operations.repository import Store
 from operations.repository.erasures import HELD
@@ -46,7 +46,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     amqp_url = settings.amqp_url.get_secret_value()
     plan = settings.plan()
     store = Store(settings.database_url.get_secret_value(), pool=settings.database_pool)
-    management, ages = Management(settings.management_urls, amqp_url), Ages()
+    management = Management(settings.management_urls, amqp_url)
+    ages = Ages([name for queue in plan.queues for name in queue.limits])
     letters = LetterReader(amqp_url, store, scan=settings.scan)
     runner = JobRunner(amqp_url, store, letters, scan=settings.scan, step_s=settings.job_step_s)
     sampler = QueueSampler(management, ages, plan)
@@ -85,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             runner,
             worker,
             changes,
-            Periodic("samples", sampler.sample, every_s=settings.samples_every_s),
+            Periodic("samples", sampler.sample, every_s=settings.samples_every_s, expected=(ManagementAway,)),
             Periodic("certificates", certificates.look, every_s=settings.certificates_every_s),
             Periodic("audit-head", head_teller(store.audit_head), every_s=EVERY_S),
         ],

@@ -1,6 +1,7 @@
 """What is wrong with a queue, from its counts; and how old its oldest message is, from watching them."""
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,11 +56,15 @@ class Ages:
     between the two samples around that count.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, queues: Collection[str]) -> None:
+        """Take the names of the queues; samples of any other, such as those of answers, are not kept."""
+        self._queues = frozenset(queues)
         self._samples: dict[str, deque[tuple[float, int]]] = {}
 
     def observe(self, counts: Counts, now: float) -> None:
         """Note a sample; only samples whose count differs are kept."""
+        if counts.name not in self._queues:
+            return
         samples = self._samples.setdefault(counts.name, deque(maxlen=KEPT_SAMPLES))
         if samples and counts.published < samples[-1][1]:
             samples.clear()  # the node's counters were reset

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from prometheus_client import Histogram
 
-from laundry_service.background.task import BackgroundTask
+from laundry_service.background.task import OUTAGES, BackgroundTask
 
 SECONDS = Histogram(
     "laundry_periodic_seconds",
@@ -23,9 +23,19 @@ class Periodic(BackgroundTask):
     """
 
     def __init__(
-        self, name: str, job: Callable[[], Awaitable[object]], *, every_s: float, at_once: bool = True
+        self,
+        name: str,
+        job: Callable[[], Awaitable[object]],
+        *,
+        every_s: float,
+        at_once: bool = True,
+        expected: tuple[type[Exception], ...] = (),
     ) -> None:
-        """Take the job; what it returns does not matter."""
+        """Take the job; what it returns does not matter.
+
+        Args:
+            expected: what it raises while a server is down, beside ``OUTAGES`` and the database's errors.
+        """
 
         async def turn() -> None:
             began = time.monotonic()
@@ -37,6 +47,7 @@ class Periodic(BackgroundTask):
             turn,
             every_s=every_s,
             at_once=at_once,
-            expected=(Exception,),
-            waiting="a periodic job failed",
+            expected=(*OUTAGES, *expected),
+            waiting="a periodic job waits for a server",
+            failed="a periodic job failed",
         )

@@ -9,6 +9,7 @@ from collections import Counter as Counts
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import structlog
 from prometheus_client import Counter, Gauge
 
 from laundry_service.http.settings import HttpSettings
@@ -23,6 +24,9 @@ CONNECTIONS = Gauge("laundry_http_connections", "Open connections")
 REFUSED = Counter(
     "laundry_http_refused_total", "Connections that were ended before their request was whole", ["reason"]
 )
+
+
+log = structlog.get_logger(__name__)
 
 
 class Refusal(Exception):
@@ -124,7 +128,18 @@ class ConnectionLimiter:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for protocol in [*self._open, *self._ending]:
+        try:
+            for protocol in [*self._open, *self._ending]:
+                self._look_at(protocol, now)
+        finally:
+            watched = self._open or self._ending
+            self._look = loop.call_later(LOOK_EVERY_S, self._tick, loop) if watched else None
+
+    def _look_at(self, protocol: "BoundedProtocol", now: float) -> None:
+        """Look at one connection; one that cannot be looked at is ended, and takes no other's limits away."""
+        try:
             protocol.look(now)
-        watched = self._open or self._ending
-        self._look = loop.call_later(LOOK_EVERY_S, self._tick, loop) if watched else None
+        except Exception:
+            log.exception("a connection could not be looked at")
+            self.leave(protocol)
+            protocol.transport.abort()

@@ -174,11 +174,17 @@ async def end_all(session: AsyncSession, key: MachineKey, *, reason: str, now: d
     )
 
 
-async def find_due(session: AsyncSession, *, now: datetime, limit: int) -> Sequence[MachineKey]:
+async def find_due(
+    session: AsyncSession, *, now: datetime, limit: int, but: Collection[MachineKey] = ()
+) -> Sequence[MachineKey]:
     """Find machines with a fault whose time to alert has come, the longest waiting first."""
     rows = await session.execute(
         sa.select(fault.c.branch_id, fault.c.equipment_id)
-        .where(fault.c.due_at <= now, fault.c.cleared_at.is_(None))
+        .where(
+            fault.c.due_at <= now,
+            fault.c.cleared_at.is_(None),
+            *([sa.tuple_(fault.c.branch_id, fault.c.equipment_id).not_in(list(but))] if but else []),
+        )
         .group_by(fault.c.branch_id, fault.c.equipment_id)
         .order_by(sa.func.min(fault.c.due_at))
         .limit(limit)

@@ -3,7 +3,7 @@
 Each works in its caller's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -63,7 +63,12 @@ async def note_listening(session: AsyncSession, via: Sequence[Via], *, deaf_afte
 
 
 async def find_silent(
-    session: AsyncSession, via: Sequence[Via], *, after: timedelta, limit: int
+    session: AsyncSession,
+    via: Sequence[Via],
+    *,
+    after: timedelta,
+    limit: int,
+    but: Collection[MachineKey] = (),
 ) -> list[SilentMachine]:
     """Find and lock machines that have not been heard for ``after`` and whose silence is not a fault yet."""
     already_open = (
@@ -96,6 +101,7 @@ async def find_silent(
             equipment.c.heard_at < sa.func.now() - after,
             watch.c.hearing_since < sa.func.now() - after,
             ~already_open,
+            *([sa.tuple_(equipment.c.branch_id, equipment.c.id).not_in(list(but))] if but else []),
         )
         .order_by(equipment.c.branch_id, equipment.c.id)
         .limit(limit)

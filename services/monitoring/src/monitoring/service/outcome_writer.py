@@ -1,7 +1,7 @@
 """Writes what detection came to: rows of faults and machines, events of alerts, notices to event streams."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from prometheus_client import Counter
@@ -13,6 +13,7 @@ from monitoring.machine import Alert, Contact, MachineKey, OpenFault, Outcome
 from monitoring.repository import machines, notices
 from monitoring.repository.faults import FaultChanges
 from monitoring.repository.machines import EvaluatedMachine, LockedMachine
+from monitoring.settings import Settings
 from monitoring.telemetry import Sample
 
 OPENED = Counter("laundry_faults_opened", "Faults that began", ["cause", "kind"])
@@ -25,14 +26,13 @@ log = structlog.get_logger(__name__)
 class OutcomeWriter:
     """Collects what one transaction comes to, of all machines that it holds, and writes it at once."""
 
-    def __init__(
-        self, session: AsyncSession, outbox: Outbox, *, now: datetime, escalate_after: timedelta | None
-    ) -> None:
+    def __init__(self, session: AsyncSession, outbox: Outbox, settings: Settings, *, now: datetime) -> None:
         """Collect results for ``session`` at time ``now``; what people are told is passed on later."""
         self._session = session
         self._outbox = outbox
         self._now = now
-        self._faults = FaultChanges(now, escalate_after)
+        self._known_kind = settings.known_kind
+        self._faults = FaultChanges(now, settings.escalation.first_after)
         self._machines: list[EvaluatedMachine] = []
         self._changed: list[MachineKey] = []
 
@@ -57,7 +57,7 @@ class OutcomeWriter:
         for alert in outcome.alerts:
             await self._publish(machine, alert, kind)
         for fault_id in after.keys() - before.keys():
-            OPENED.labels(after[fault_id].fault.details.key.cause, kind).inc()
+            OPENED.labels(after[fault_id].fault.details.key.cause, self._known_kind(kind)).inc()
         for ended in outcome.ended.values():
             cause = ended.fault.details.key.cause
             CLEARED.labels(cause).inc()

@@ -161,12 +161,7 @@ class TelemetryIntake:
                     for request, into in zip(requests, done, strict=True)
                     for each in request.waiting.get(key, ())
                 ]
-                writer = OutcomeWriter(
-                    session,
-                    self._outbox,
-                    now=now,
-                    escalate_after=self._settings.escalation.first_after,
-                )
+                writer = OutcomeWriter(session, self._outbox, self._settings, now=now)
                 for key, fresh in (await _store(session, samples)).items():
                     await self._detect(writer, locked[key], fresh, now)
                 await writer.write()

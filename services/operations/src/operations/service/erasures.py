@@ -15,6 +15,7 @@ from laundry_service.audit.writing import write as write_act
 from laundry_service.background.task import OUTAGES, BackgroundTask
 from laundry_service.personal_data.held import PersonalData
 from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_outage
 from operations.erasures import (
     Erasure,
     ErasurePart,
@@ -31,6 +32,9 @@ from operations.service.surroundings import NotLookedAt, PeopleInQueues
 
 OPEN = Gauge("laundry_erasures_open", "Erasures of people that are not completed")
 OLDEST = Gauge("laundry_erasures_oldest_seconds", "How long ago the oldest of them was requested")
+
+# What stops every erasure alike.
+AWAY = (*OUTAGES, ManagementAway, NotLookedAt)
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +151,7 @@ class ErasureWorker:
             "erasures",
             self._turn,
             every_s=every_s,
-            expected=(*OUTAGES, ManagementAway, NotLookedAt),
+            expected=AWAY,
             waiting="erasures wait",
             failed="an erasure failed",
         )
@@ -172,11 +176,21 @@ class ErasureWorker:
         now = datetime.now(UTC)
         OPEN.set(len(under_way))
         OLDEST.set(max((now - each.requested_at).total_seconds() for each in under_way) if under_way else 0)
+        failure: Exception | None = None
         for erasure in under_way:
-            if is_due(erasure, now=now, token_life=self._token_life):
-                await self._carry_on(erasure)
-            elif is_asked_again(erasure, now=now, after=self._after):
-                await self._ask_again(erasure.id)
+            try:
+                if is_due(erasure, now=now, token_life=self._token_life):
+                    await self._carry_on(erasure)
+                elif is_asked_again(erasure, now=now, after=self._after):
+                    await self._ask_again(erasure.id)
+            except Exception as error:
+                if isinstance(error, AWAY) or is_outage(error):
+                    raise
+                # The others go on: the next turn would begin with this one again.
+                log.exception("an erasure failed, the others go on", erasure=erasure.id)
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def _ask_again(self, erasure_id: str) -> None:
         async with self._database.transaction() as session:
