@@ -1,12 +1,14 @@
 """A migration holds nobody up: neither while an index is built, nor while it waits for a table."""
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from laundry_events.dsn import plain_dsn
 from laundry_service import migrate
@@ -134,3 +136,26 @@ async def test_nobody_queues_behind_a_migration_that_waits_for_a_table(
         await migrating
     await other.close()
     assert await connection.fetchval("SELECT version_num FROM alembic_version") == "0003"
+
+
+async def test_the_lock_of_a_replica_ends_soon_after_its_host_vanished(
+    towels: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[AsyncEngine] = []
+
+    def noted(*arguments: Any, **options: Any) -> AsyncEngine:
+        made.append(create_async_engine(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(migrate, "create_async_engine", noted)
+    await upgrade(towels, database_url)
+    async with made[0].connect() as again:
+        driver: Any = (await again.get_raw_connection()).driver_connection
+        idle, interval, count = [
+            int(await driver.fetchval(f"SHOW tcp_keepalives_{name}"))
+            for name in ("idle", "interval", "count")
+        ]
+        found = driver._transport.get_extra_info("socket")
+        assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    await made[0].dispose()
+    assert 0 < idle + interval * count <= 30

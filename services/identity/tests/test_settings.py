@@ -68,6 +68,14 @@ def test_a_database_s_host_that_vanishes_is_noticed() -> None:
     assert django_configuration(asked)["DATABASES"]["default"]["OPTIONS"]["keepalives_idle"] == "60"
 
 
+def test_the_locks_of_a_host_that_vanishes_are_free_within_half_a_minute() -> None:
+    asked = django_configuration(settings())["DATABASES"]["default"]["OPTIONS"]["options"]
+    told = dict(one.split("=") for one in asked.removeprefix("-c ").split(" -c "))
+    idle, interval, count = (int(told[f"tcp_keepalives_{name}"]) for name in ("idle", "interval", "count"))
+    assert 0 < idle + interval * count <= 30 and 0 < int(told["tcp_user_timeout"]) <= 30_000
+    assert (told["statement_timeout"], told["lock_timeout"]) == ("30000", "10000")
+
+
 def test_a_key_is_the_same_however_the_keys_were_written_down() -> None:
     old, new = 32 * "o", 32 * "n"
     written = django_configuration(settings(secret_keys=f"{new}, {old},\n"))

@@ -1,4 +1,4 @@
-"""What is used of FastStream and aiormq beyond their public interface, checked before a service starts.
+"""What is used of FastStream, aiormq and asyncpg beyond their public interface, checked before a start.
 
 A name that an upgrade moves would be missed in silence: a node that is cut off would be kept, a stop would
 count deaths. So it is looked for where it is used, and a service that does not find it does not start.

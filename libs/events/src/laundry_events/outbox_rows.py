@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from laundry_events import silent_hosts
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
 
 HOLD = 0x1A0D28
@@ -66,10 +67,7 @@ SESSION = {
     # Nobody waits for a removal to reach the disk. One that a crash of the database undoes is published
     # again, under the same id.
     "synchronous_commit": "off",
-    # The lease must also end with a host that vanishes and with a process that is frozen.
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
+    # The lease must also end with a process that is frozen.
     "idle_in_transaction_session_timeout": "30s",
     "application_name": "outbox-relay",
 }
@@ -95,7 +93,7 @@ class State:
 
 async def connect(dsn: str) -> Connection:
     """Open a connection for these queries. Raises OSError, TimeoutError, asyncpg.PostgresError."""
-    return await asyncpg.connect(dsn, timeout=5, command_timeout=30, server_settings=SESSION)
+    return await silent_hosts.connect(dsn, command_timeout=30, settings=SESSION)
 
 
 async def hold(connection: Connection) -> bool:

@@ -25,7 +25,9 @@ from laundry_events.tables import OUTBOX_CHANNEL
 RELAYED = Counter("laundry_outbox_relayed", "Outbox rows published and deleted")
 DEFERRED_ROWS = Counter("laundry_outbox_put_off", "Outbox rows that the broker would not take")
 WAITING = Gauge("laundry_outbox_waiting", "Rows in the outbox (an estimate above 10,000)")
-OLDEST = Gauge("laundry_outbox_oldest_seconds", "Age of the oldest row in the outbox")
+OLDEST = Gauge(
+    "laundry_outbox_oldest_seconds", "Age of the oldest row in the outbox; the most it can be if unseen"
+)
 BYTES = Gauge("laundry_outbox_bytes", "Size of the outbox with its indexes and what vacuum will clear")
 DEAD_ROWS = Gauge("laundry_outbox_dead_rows", "Rows of the outbox that are deleted and not yet vacuumed")
 APART = Gauge("laundry_outbox_keys_apart", "Routing keys whose queue takes nothing now")
@@ -64,11 +66,13 @@ class Relay:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._separate: dict[str, asyncio.Task[None]] = {}
+        self._oldest_s = self._seen_at = 0.0
         self._told_at: dict[tuple[str, type[BaseException]], float] = {}
 
     async def start(self) -> None:
         """Start relaying in the background."""
         self._stopping.clear()
+        self._oldest_s, self._seen_at = 0.0, asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._run(), name="outbox-relay")
 
     async def stop(self, grace_s: float = 5.0) -> None:
@@ -99,13 +103,14 @@ class Relay:
                 await connection.add_listener(OUTBOX_CHANNEL, lambda *_: self._wake.set())
                 pause_s = 0.5
                 await self._relay(connection)
-            except DATABASE_ERRORS as error:
-                log.warning("outbox relay lost its database", error=str(error), again_in_s=pause_s)
-                await self._pause(pause_s)
-                pause_s = min(pause_s * 2, 10)
-            except Exception:
-                # If the relay ended, every later row would silently stay unpublished.
-                log.exception("outbox relay failed", again_in_s=pause_s)
+            # If the relay ended, every later row would silently stay unpublished.
+            except Exception as error:
+                if isinstance(error, DATABASE_ERRORS):
+                    log.warning("outbox relay lost its database", error=_text(error), again_in_s=pause_s)
+                else:
+                    log.exception("outbox relay failed", again_in_s=pause_s)
+                # Its service may go on to store events, of which nothing is seen: "too many clients".
+                OLDEST.set(self._oldest_s + asyncio.get_running_loop().time() - self._seen_at)
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, 10)
             finally:
@@ -238,6 +243,7 @@ class Relay:
 
     async def _report(self, connection: Connection) -> None:
         state = await outbox_rows.state(connection)
+        self._oldest_s, self._seen_at = state.oldest_s, asyncio.get_running_loop().time()
         WAITING.set(state.waiting)
         OLDEST.set(state.oldest_s)
         BYTES.set(state.bytes)

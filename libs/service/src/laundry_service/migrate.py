@@ -27,10 +27,12 @@ from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from laundry_events.silent_hosts import SERVER_SETTINGS
 from laundry_service import secret_files
 from laundry_service.background.ending import end_at_sigterm
 from laundry_service.storage import revision as revisions
 from laundry_service.storage.address import asyncpg_url
+from laundry_service.storage.database import notice_lost_servers
 from laundry_service.storage.outages import is_outage
 from laundry_service.storage.pooler import TransactionPooling, refuse_transaction_pooling
 
@@ -77,7 +79,11 @@ async def upgrade(
     Raises:
         NewerDatabase: a newer release migrated it, and does not say that this one may use it.
     """
-    engine = create_async_engine(database_url, connect_args={"timeout": 10})
+    # The lock by which one replica migrates must end with a host that vanishes.
+    engine = create_async_engine(
+        database_url, connect_args={"timeout": 10, "server_settings": {**SERVER_SETTINGS}}
+    )
+    notice_lost_servers(engine)
     try:
         async with _alone(engine), engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection

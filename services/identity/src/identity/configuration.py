@@ -8,6 +8,7 @@ import django
 from django.conf import settings as django_settings
 
 from identity.settings import Settings
+from laundry_events import silent_hosts
 from laundry_service.auth.rsa_keys import pems
 
 SESSION_S = 12 * 3600
@@ -23,6 +24,7 @@ GONE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+SERVER_SETTINGS = {"statement_timeout": "30000", "lock_timeout": "10000", **silent_hosts.SERVER_SETTINGS}
 
 
 def configure(settings: Settings) -> None:
@@ -215,7 +217,7 @@ def database(url: str, pool: int | None = None) -> dict[str, Any]:
         "NAME": unquote(parts.path.removeprefix("/")),
         "OPTIONS": {
             "connect_timeout": 5,
-            "options": "-c statement_timeout=30000 -c lock_timeout=10000",
+            "options": " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items()),
             **GONE,
             **asked,
             **pooled,

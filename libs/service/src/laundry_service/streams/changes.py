@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter
 
+from laundry_events import silent_hosts
 from laundry_events.dsn import plain_dsn
 from laundry_service.background.task import BackgroundTask
 from laundry_service.streams.subscription import QUEUE_SIZE, Change, NotListening, Subscription
@@ -166,7 +167,8 @@ class Changes:
         while True:
             connection: asyncpg.Connection[Any] | None = None
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=5)
+                # LISTEN is answered at once, or the connection broke just then.
+                connection = await silent_hosts.connect(self._dsn, command_timeout=PROBE_S)
                 closed = asyncio.Event()
                 connection.add_termination_listener(lambda _, closed=closed: closed.set())
                 await connection.add_listener(self._channel, self._on_notify)

@@ -9,6 +9,9 @@ from typing import Any
 
 import asyncpg
 
+from laundry_events.silent_hosts import SERVER_SETTINGS, notice_silence
+from laundry_service.storage.outages import is_outage
+
 CONNECT_S = 5.0
 COMMAND_S = 20.0
 LOCK_FAMILY = 0x1A0D
@@ -38,6 +41,8 @@ class Connections:
                         max_inactive_connection_lifetime=60,
                         timeout=CONNECT_S,
                         command_timeout=COMMAND_S,
+                        server_settings={**SERVER_SETTINGS},
+                        init=_opened,
                     )
         return self._opened
 
@@ -54,7 +59,12 @@ class Connections:
         pool = await self._pool()
         with _as_outage():
             async with pool.acquire(timeout=CONNECT_S) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncpg.ReadOnlySQLTransactionError:
+                    # It leads to a standby, as all others may that are as old: new ones find the primary.
+                    await pool.expire_connections()
+                    raise
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
         """Return the rows of a query."""
@@ -107,6 +117,10 @@ class Connections:
                 await asyncio.shield(pool.release(connection, timeout=CONNECT_S))
 
 
+async def _opened(connection: "asyncpg.Connection[Any]") -> None:
+    notice_silence(connection)
+
+
 async def _in_time(semaphore: asyncio.Semaphore, wait_s: float) -> bool:
     try:
         async with asyncio.timeout(wait_s):
@@ -119,7 +133,8 @@ async def _in_time(semaphore: asyncio.Semaphore, wait_s: float) -> bool:
 def _as_outage() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # A database that does not exist is one that a restore has yet to make.
+        if not (is_outage(error) or isinstance(error, asyncpg.InvalidCatalogNameError)):
+            raise
         raise ConnectionError(f"{type(error).__name__}: {error}") from error
-    except asyncpg.InvalidCatalogNameError as error:
-        raise ConnectionError(str(error)) from error
