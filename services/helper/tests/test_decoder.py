@@ -4,6 +4,8 @@ import asyncio
 import io
 import os
 import signal
+import struct
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from helper.decoder import Decoder, DecoderBusy
+from helper.decoder import MOST_MADE, Decoder, DecoderBusy
 from laundry_reading.photo import MAX_BYTES, MAX_PIXELS, DamagedPhoto, PhotoInfo, TooManyPixels
 from laundry_testing.messaging import eventually
 
@@ -137,4 +139,46 @@ async def test_it_takes_no_more_than_it_can_and_ends_when_unused() -> None:
         return not children()
 
     await eventually(gone, what="the end of an unused decoder")
+    await decoder.close()
+
+
+def announcing(told: bytes, *, size: int | None = None) -> str:
+    """Write a decoder that a photo has taken over: it answers this, and then never stops."""
+    head = struct.pack(">I", len(told) if size is None else size)
+    return (
+        "import sys\nwrite = sys.stdout.buffer.write\nwrite(b'\\n')\nsys.stdout.flush()\n"
+        f"sys.stdin.buffer.read(4)\nwrite({head + told!r})\nwhile True: write(bytes(1 << 20))"
+    )
+
+
+@pytest.mark.parametrize(
+    "taken_over",
+    [
+        announcing(b"", size=2**32 - 1),
+        announcing(b'{"parts": [%d]}' % (MOST_MADE + 1)),
+        announcing(b'{"parts": [%s]}' % b",".join([b"1000000"] * 17)),
+        announcing(b'{"parts": [3000000000, -3000000000]}'),
+        announcing(b'{"parts": ["9"]}'),
+        announcing(b'{"parts": 9}'),
+        announcing(b"[]"),
+    ],
+    ids=["long head", "long part", "many parts", "negative", "text", "no list", "no object"],
+)
+async def test_one_that_answers_without_end_is_ended_unheard(
+    taken_over: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[asyncio.subprocess.Process] = []
+    begin = asyncio.create_subprocess_exec
+
+    async def begin_another(*_: str, **options: object) -> asyncio.subprocess.Process:
+        begun.append(await begin(sys.executable, "-c", taken_over, **options))  # type: ignore[arg-type]
+        return begun[-1]
+
+    decoder = make(patience_s=10)
+    with monkeypatch.context() as instead:
+        instead.setattr("helper.decoder.asyncio.create_subprocess_exec", begin_another)
+        with pytest.raises(DamagedPhoto):
+            await decoder.pictures(picture())
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
+    assert (await decoder.check(heic(), **LIMITS)).width == 320, "another takes its place"
     await decoder.close()

@@ -1,7 +1,7 @@
 """A photo that comes in pieces, because the line carries none in one."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -96,8 +96,8 @@ async def test_begun_uploads_are_limited_and_deleted_in_time(make_settings: Make
     with pytest.raises(TooManyPieces):
         await pieces.add("kim", "b", 5, b"6")
     assert await pieces.add("lee", "a", 0, b"1") == 1
-    assert await pieces.drop_old() == 0
-    assert await Pieces(store, helper_bytes=10, keep=timedelta()).drop_old() == 3
+    assert await pieces.drop_old(datetime.now(UTC)) == 0
+    assert await Pieces(store, helper_bytes=10, keep=timedelta()).drop_old(datetime.now(UTC)) == 3
     assert await pieces.received("kim", "a") == 0
 
 
@@ -122,6 +122,6 @@ async def test_an_upload_that_goes_on_keeps_its_old_pieces(make_settings: MakeSe
     await pieces.add("kim", "left", 3, b"45")
     hours |= {name: 60 async for name, _ in store.listing(FOLDER)}
     await pieces.add("kim", "goes on", 5, b"67")
-    assert await pieces.drop_old() == 2
+    assert await pieces.drop_old(datetime.now(UTC)) == 2
     assert await pieces.received("kim", "goes on") == 7
     assert await pieces.received("kim", "left") == 0

@@ -60,7 +60,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = START
 
-    def __call__(self) -> datetime:
+    async def __call__(self, session: object) -> datetime:
         return self.now
 
     def after(self, **time: float) -> None:

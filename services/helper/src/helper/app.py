@@ -21,7 +21,7 @@ from helper.decoder import Decoder
 from helper.repository.held import HELD
 from helper.retention import Limits as PhotoLimits
 from helper.service.confirmation import Confirmations
-from helper.service.housekeeping import forget
+from helper.service.housekeeping import drop_pieces, forget
 from helper.service.pictures import PictureService
 from helper.service.pieces import Pieces
 from helper.service.policies import PhotoPolicies
@@ -43,7 +43,7 @@ from laundry_service.personal_data.held import PersonalData
 from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
-from laundry_service.storage.object_store import ObjectStore
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 from laundry_service.streams.changes import Changes
 
 
@@ -104,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 partial(count_orphans, database, store),
                 every_s=settings.orphans_every_s,
                 at_once=False,
+                expected=(ObjectStoreUnavailable,),
             ),
             Periodic(
                 "housekeeping",
@@ -113,9 +114,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ),
             Periodic(
                 "begun uploads",
-                pieces.drop_old,
+                partial(drop_pieces, database, pieces),
                 every_s=settings.housekeeping_every_s,
                 at_once=False,
+                expected=(ObjectStoreUnavailable,),
             ),
         ],
         checks=[Check("photo store", store.ping, required=False)],

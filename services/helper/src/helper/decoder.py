@@ -22,6 +22,12 @@ ENDED = Counter("laundry_helper_decoder_ended", "Decoders that did not survive a
 SURROUNDINGS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ"})
 START_S, END_S = 60.0, 5.0
 
+MOST_TOLD, MOST_MADE = 64 * 1024, 16 * 1024 * 1024
+"""So many bytes a decoder may tell of a photo, and make of it: four times both pictures of nothing but noise.
+
+What a photo may have taken over could else exhaust this process by a long answer.
+"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -195,8 +201,15 @@ class _Process:
     async def ask(self, order: bytes) -> tuple[dict[str, Any], list[bytes]]:
         await self._give(order)
         (size,) = struct.unpack(">I", await self.read(4))
+        if size > MOST_TOLD:
+            raise ValueError(f"a decoder wants to tell {size} bytes")
         told = json.loads(await self.read(size))
-        return told, [await self.read(length) for length in told["parts"]]
+        lengths = told.get("parts") if isinstance(told, dict) else None
+        if not isinstance(lengths, list) or not all(type(each) is int and each >= 0 for each in lengths):
+            raise ValueError("a decoder does not tell what it has made")
+        if sum(lengths) > MOST_MADE:
+            raise ValueError(f"a decoder has made {sum(lengths)} bytes")
+        return told, [await self.read(length) for length in lengths]
 
     async def _give(self, order: bytes) -> None:
         asks = self._process.stdin
@@ -231,9 +244,9 @@ class _Process:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S):
-                # To the end of its output, or its pipe stays open.
-                if self._process.stdout is not None:
-                    await self._process.stdout.read()
+                # To the end of its output, or its pipe stays open; what is left of it is not kept.
+                while self._process.stdout is not None and await self._process.stdout.read(MOST_TOLD):
+                    pass
                 await self._process.wait()
 
 

@@ -11,12 +11,13 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import PurePosixPath
 
 from prometheus_client import Gauge
 
 from helper import repository
+from helper.repository.clocks import time_to_delete
 from helper.settings import Settings
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
@@ -34,7 +35,8 @@ async def orphans(database: Database, store: ObjectStore, *, older_than: timedel
     Raises:
         DatabaseUnavailable, ObjectStoreUnavailable.
     """
-    before = datetime.now(UTC) - older_than
+    async with repository.transaction(database) as session:
+        before = await time_to_delete(session) - older_than
     batch: dict[str, str] = {}
     for prefix in PREFIXES:
         async for key, stored_at in store.listing(prefix):

@@ -147,17 +147,24 @@ async def withdraw(session: AsyncSession, *, limit: int) -> list[Task]:
     return [task_of(row) for row in changed]
 
 
-async def next_going(session: AsyncSession, *, passed_over: Collection[str]) -> Task | None:
-    """Lock a task whose photo is marked as deleted and still in the store; the lock is the claim."""
-    query = (
-        sa.select(tasks)
-        .where(_GOING, tasks.c.id.not_in(passed_over))
-        .order_by(tasks.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    row = (await session.execute(query)).first()
-    return None if row is None else task_of(row)
+async def next_going(session: AsyncSession, *, after: str, passed_over: Collection[str]) -> Task | None:
+    """Lock a task whose photo is marked as deleted and still in the store; the lock is the claim.
+
+    The next one behind ``after``, else the first of all.
+    """
+    going = sa.select(tasks).where(_GOING).with_for_update(skip_locked=True)
+    return await _next(session, going, after, passed_over)
+
+
+async def _next(
+    session: AsyncSession, query: sa.Select[Any], after: str, passed_over: Collection[str]
+) -> Task | None:
+    first = query.where(tasks.c.id.not_in(passed_over)).order_by(tasks.c.id).limit(1)
+    for each in (first.where(tasks.c.id > after), first):
+        row = (await session.execute(each)).first()
+        if row is not None:
+            return task_of(row)
+    return None
 
 
 async def note_gone(session: AsyncSession, task_id: str, at: datetime) -> None:
@@ -167,22 +174,15 @@ async def note_gone(session: AsyncSession, task_id: str, at: datetime) -> None:
     )
 
 
-async def next_bare(session: AsyncSession, *, passed_over: Collection[str]) -> Task | None:
-    """Find a task of which only pictures may remain: its helper is forgotten, and the file tells of him."""
-    query = (
-        sa.select(tasks)
-        .where(
-            tasks.c.only_pictures,
-            tasks.c.original_deleted_at.is_(None),
-            _KEPT,
-            tasks.c.status != "submitted",
-            tasks.c.id.not_in(passed_over),
-        )
-        .order_by(tasks.c.id)
-        .limit(1)
+async def next_bare(session: AsyncSession, *, after: str, passed_over: Collection[str]) -> Task | None:
+    """Find a task of which only pictures may remain: its helper is forgotten, and the file tells of him.
+
+    The next one behind ``after``, else the first of all.
+    """
+    bare = sa.select(tasks).where(
+        tasks.c.only_pictures, tasks.c.original_deleted_at.is_(None), _KEPT, tasks.c.status != "submitted"
     )
-    row = (await session.execute(query)).first()
-    return None if row is None else task_of(row)
+    return await _next(session, bare, after, passed_over)
 
 
 async def note_original_deleted(session: AsyncSession, task_id: str, at: datetime) -> None:

@@ -6,7 +6,7 @@ What has come is what is listed, so any replica goes on where another stopped.
 import hashlib
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import IO
 
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore
@@ -110,13 +110,13 @@ class Pieces:
         for name in [name async for name, _ in self._store.listing(_folder(helper_id, key))]:
             await self._store.delete(name)
 
-    async def drop_old(self) -> int:
+    async def drop_old(self, now: datetime) -> int:
         """Delete the uploads that nobody has gone on with; returns how many pieces that were.
 
         Raises:
             ObjectStoreUnavailable.
         """
-        before = datetime.now(UTC) - self._keep
+        before = now - self._keep
         old: list[str] = []
         going_on: set[str] = set()
         async for name, stored_at in self._store.listing(FOLDER):

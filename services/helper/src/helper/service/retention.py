@@ -6,8 +6,9 @@ its row that dies with this process. What is half deleted is found again by its 
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from helper import repository
 from helper.decoder import DecoderBusy
 from helper.repository import retention
+from helper.repository.clocks import time_to_delete
 from helper.retention import Limits
 from helper.service.pictures import PictureService
 from helper.tasks import Task, pictures_folder
@@ -31,6 +33,7 @@ AT_ONCE = 100
 
 ONE_PHOTO_S = 60.0
 REFUSED_AT_MOST = 10
+FIRST_ID = str(UUID(int=0))
 RETRY_S = 60.0
 
 DELETED = Counter("laundry_helper_photos_deleted", "Photos of which nothing is stored any more", ["what"])
@@ -52,7 +55,7 @@ class PhotoRetention:
         limits: Limits,
         *,
         every_s: float,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[AsyncSession], Awaitable[datetime]] = time_to_delete,
     ) -> None:
         """Take the stores, what makes pictures, and how long photos are kept."""
         self._database = database
@@ -61,6 +64,8 @@ class PhotoRetention:
         self._pictures = pictures
         self._limits = limits
         self._now = now
+        # Each turn goes on behind what the last one tried: what is refused for ever holds up no other.
+        self._going = self._bare = FIRST_ID
         self._task = BackgroundTask(
             "photo-retention",
             self._turn,
@@ -93,12 +98,18 @@ class PhotoRetention:
         """
         while await self._expire() or await self._withdraw():
             pass
-        await self._remove_all()
-        await self._keep_only_pictures()
+        refused: Exception | None = None
+        for work in (self._remove_all, self._keep_only_pictures):
+            try:
+                await work()
+            except (ObjectStoreUnavailable, TimeoutError) as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
 
     async def _expire(self) -> bool:
-        now = self._now()
         async with repository.transaction(self._database) as session:
+            now = await self._now(session)
             expired = await retention.expire(session, self._limits, now=now, limit=AT_ONCE)
             for task, keeps in expired:
                 await self._tell(session, task, now, keep_features=keeps)
@@ -108,9 +119,10 @@ class PhotoRetention:
 
     async def _withdraw(self) -> bool:
         async with repository.transaction(self._database) as session:
+            now = await repository.time_of(session)
             withdrawn = await retention.withdraw(session, limit=AT_ONCE)
             for task in withdrawn:
-                await self._tell(session, task, self._now(), keep_features=False)
+                await self._tell(session, task, now, keep_features=False)
         return bool(withdrawn)
 
     async def _tell(self, session: AsyncSession, task: Task, now: datetime, *, keep_features: bool) -> None:
@@ -132,11 +144,12 @@ class PhotoRetention:
             task: Task | None = None
             try:
                 async with asyncio.timeout(ONE_PHOTO_S), repository.transaction(self._database) as session:
-                    task = await retention.next_going(session, passed_over=refused)
+                    task = await retention.next_going(session, after=self._going, passed_over=refused)
                     if task is None:
                         break
+                    self._going = task.id
                     await self._remove(task)
-                    await retention.note_gone(session, task.id, self._now())
+                    await retention.note_gone(session, task.id, await repository.time_of(session))
             except (ObjectStoreUnavailable, TimeoutError):
                 if task is None or len(refused) >= REFUSED_AT_MOST:
                     raise
@@ -157,26 +170,38 @@ class PhotoRetention:
     async def _keep_only_pictures(self) -> None:
         """Of photos whose helper is forgotten, delete the file as it was sent."""
         busy: list[str] = []
+        refused: list[str] = []
         while True:
             async with repository.transaction(self._database) as session:
-                task = await retention.next_bare(session, passed_over=busy)
+                task = await retention.next_bare(session, after=self._bare, passed_over=[*busy, *refused])
             if task is None:
-                return
+                break
+            self._bare = task.id
             try:
-                await self._pictures.of(task)
+                await self._delete_original(task)
             except DecoderBusy:
                 busy.append(task.id)
-                continue
-            except (PhotoError, ObjectMissing):
-                log.info("no picture remains of a photo", task_id=task.id)
-            await self._store.delete(task.photo.key)
-            async with repository.transaction(self._database) as session:
-                await retention.note_original_deleted(session, task.id, self._now())
-            DELETED.labels("original").inc()
+            except ObjectStoreUnavailable:
+                if len(refused) >= REFUSED_AT_MOST:
+                    raise
+                refused.append(task.id)
+            else:
+                DELETED.labels("original").inc()
+        if refused:
+            raise ObjectStoreUnavailable(f"{len(refused)} files as they were sent are still to be deleted")
+
+    async def _delete_original(self, task: Task) -> None:
+        try:
+            await self._pictures.of(task)
+        except (PhotoError, ObjectMissing):
+            log.info("no picture remains of a photo", task_id=task.id)
+        await self._store.delete(task.photo.key)
+        async with repository.transaction(self._database) as session:
+            await retention.note_original_deleted(session, task.id, await repository.time_of(session))
 
     async def _measure(self) -> None:
-        now = self._now()
         async with repository.transaction(self._database) as session:
+            now = await self._now(session)
             found = await retention.overdue(session, self._limits, now=now)
         OVERDUE.set(found.number)
         OLDEST.set(0 if found.oldest is None else max(0.0, (now - found.oldest).total_seconds()))
