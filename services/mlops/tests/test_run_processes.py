@@ -50,7 +50,11 @@ HOLDS = (
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = :lock "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-WAITS = HOLDS.replace("AND granted", "AND NOT granted")
+WAITS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+    "AND query LIKE '%pg_try_advisory_lock%' AND pid NOT IN (SELECT pid FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objid = :lock) AND application_name = 'training-runner'"
+)
 
 
 async def pids(database: Database, query: str) -> list[int]:

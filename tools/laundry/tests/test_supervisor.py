@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from laundry.stack.logs import MOST_BYTES
 from laundry_servers.process import lives
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
@@ -65,7 +66,10 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def supervised(var: Path) -> Iterator[Supervised]:
-    """A ready stack of stand-ins."""
+    """A ready stack of stand-ins, not the first in its folder."""
+    (var / "log").mkdir(parents=True)
+    with (var / "log" / "mlops.log").open("wb") as long:
+        long.truncate(MOST_BYTES + 1)
     running = Supervised(var)
     try:
         running.wait_ready()
@@ -107,6 +111,8 @@ def stack(running: Supervised) -> dict[str, Any]:
 
 
 def test_a_stack_from_start_to_end(supervised: Supervised) -> None:
+    old, new = (supervised.var / "log" / name for name in ("mlops.log.1", "mlops.log"))
+    assert old.stat().st_size == MOST_BYTES + 1 and new.stat().st_size < MOST_BYTES
     document = stack(supervised)
     names = {"helper", "mlops", "fork-server", "fcm", "s3", "postgres", "rabbitmq-1", "epmd"}
     assert set(document["pids"]) == names

@@ -8,12 +8,14 @@ database restarts, so the holder keeps asking for it, and leaves its job once it
 
 import asyncio
 import contextlib
+import random
 from typing import Any
 
 import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from laundry_events import silent_hosts
 from laundry_events.dsn import plain_dsn
 from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.database import Database
@@ -30,7 +32,15 @@ LOOK_S = 0.5
 ASK_EVERY_S = 3.0
 """How often the database is asked for the lock meanwhile: of some connections nobody says that they broke."""
 
-LEAD_WAIT_S = 86400.0
+LEAD_POLL_S = 2.0
+"""How often, about, whoever does not lead asks for the lock: to wait for it in the database would be to wait
+for ever where the way there has broken without a word.
+"""
+
+ANSWERS_WITHIN_S = 30.0
+HELD_WITHIN_S = 10.0
+"""The answer of a database to the leader: it gives up a host that is silent after 25 s, and another leads."""
+
 GAVE_UP = f"The run was begun {MOST_ATTEMPTS} times and lost each time; the log says why. Start it again."
 
 log = structlog.get_logger(__name__)
@@ -62,7 +72,10 @@ class Runner(BackgroundTask):
         self._lock: asyncpg.Connection[Any] | None = None
 
     async def _connect_and_lead(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=30)
+        # The lock must also end with a host that vanishes.
+        connection = await silent_hosts.connect(
+            self._dsn, command_timeout=ANSWERS_WITHIN_S, settings={"application_name": "training-runner"}
+        )
         self._lock = connection
         try:
             await connection.add_listener(RUNS_CHANNEL, lambda *_: self._changed.set())
@@ -73,8 +86,9 @@ class Runner(BackgroundTask):
                     await connection.close(timeout=2)
 
     async def _lead(self, connection: "asyncpg.Connection[Any]") -> None:
-        # Waits here for as long as another replica leads.
-        await connection.execute(f"SELECT pg_advisory_lock({RUNNER_LOCK})", timeout=LEAD_WAIT_S)
+        # Stays here for as long as another replica leads.
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", RUNNER_LOCK):  # noqa: ASYNC110
+            await asyncio.sleep(LEAD_POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - nothing secret
         await self._take_up_abandoned()
         while True:
             self._changed.clear()
@@ -178,7 +192,7 @@ class Runner(BackgroundTask):
                     await job.end()
                     return JobOutcome(error=f"The run took longer than {self._timeout_s:g} s and was ended.")
                 if self._lock.is_closed() or clock() - asked > ASK_EVERY_S:
-                    await self._lock.execute("SELECT 1")
+                    await self._lock.execute("SELECT 1", timeout=HELD_WITHIN_S)
                     asked = clock()
                 if self._changed.is_set():
                     self._changed.clear()

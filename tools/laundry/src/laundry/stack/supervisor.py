@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from laundry.paths import StackPaths
-from laundry.stack import leftovers, state
+from laundry.stack import leftovers, logs, state
 from laundry.stack.launch import Launch, Options
 from laundry.stack.watch import Watch
 from laundry_servers import orphans
@@ -54,6 +54,7 @@ class Supervisor:
                 if ended:
                     self.progress.finished("Left by a crashed stack, ended", ", ".join(ended))
                 state.forget(self.paths)
+                logs.set_aside(self.paths.logs, besides="supervisor.log")
                 # Before anything is started, so that `laundry down` finds this supervisor from now on.
                 self._write_processes()
                 self.launch.run()
@@ -71,9 +72,10 @@ class Supervisor:
         reaped = time.monotonic()
         while True:
             watch.look()
-            # A wrapped server's own id is known only a moment after its start.
+            # A wrapped server's own id is known only a moment after its start; and what could not be written
+            # is written as soon as it can be.
             if self._pids() != self._written:
-                self._write()
+                watch.tell_change()
             if time.monotonic() - reaped > REAP_SECONDS:
                 self._reap()
                 reaped = time.monotonic()
@@ -89,9 +91,10 @@ class Supervisor:
         return {p.name: p.pid for p in self.launch.processes if p.pid is not None}
 
     def _write(self) -> None:
-        self._written = self._pids()
+        pids = self._pids()
         write_json(self.paths.stack_file, self.launch.document())
         self._write_processes()
+        self._written = pids
 
     def _write_processes(self) -> None:
         servers = str(self.launch.taken or "")
