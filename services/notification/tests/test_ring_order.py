@@ -6,16 +6,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_events import new_id
 from laundry_events.tables import inbox
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
 from notification.app import create_faults_app
 from notification.ring_order import first_states
-from notification.tables import deliveries, settled
+from notification.service.fault_intake import subject_of
+from notification.tables import deliveries, fault_alerts, notifications, settled
 
 from .conftest import MakeSettings, World, a_fault
 from .fault_messages import a_message, an_intake, passed_on, taken
@@ -33,13 +36,14 @@ def test_the_first_with_a_phone_ring_and_nobody_else(has_phone: list[bool], at_o
 
 
 async def drained(world: World, *events: str) -> None:
-    """Wait until these events have had their effects and no push waits."""
+    """Wait until these events have had their effects and no push waits or is under way."""
 
     async def empty() -> bool:
         # A queue would not count what is being handled.
         handled = await world.count(inbox, inbox.c.message_id.in_(events))
         waiting = await world.count(deliveries, deliveries.c.state == "pending")
-        return handled == len(set(events)) and waiting == 0
+        under_way = await world.count(fault_alerts, fault_alerts.c.leased_until.is_not(None))
+        return handled == len(set(events)) and waiting == under_way == 0
 
     await eventually(empty, what="nothing on its way")
 
@@ -183,3 +187,29 @@ class TestAllAtOnce:
         await world.publish(a_fault())
         for phone in phones:
             await world.phones.gets(phone)
+
+
+async def test_two_replicas_that_pass_a_fault_on_at_once_ring_two_and_lose_none(
+    world: World, database_url: str
+) -> None:
+    databases = [Database(database_url, pool=2) for _ in range(2)]
+    replicas = [an_intake(database) for database in databases]
+    for sub in ("kim", "lee"):
+        await world.register("owner", "b1", sub=sub)
+    await world.register("operator", sub="ops")
+    for _ in range(10):
+        fault = a_fault()
+        await replicas[0].handle(fault, a_message())
+        await asyncio.gather(
+            *(
+                replica.handle(passed_on(fault, number), a_message())
+                for number, replica in enumerate(replicas, start=1)
+            )
+        )
+        async with databases[0].session() as session:
+            rung = await session.scalars(
+                sa.select(notifications.c.user_id).where(notifications.c.about == subject_of(fault.fault_id))
+            )
+            assert set(rung) == {"kim", "lee", "ops"}
+    for database in databases:
+        await database.close()

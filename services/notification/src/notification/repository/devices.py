@@ -29,6 +29,11 @@ def keys_of(p256dh: str | None, auth: str | None) -> BrowserKeys | None:
     return None if p256dh is None or auth is None else BrowserKeys(p256dh, auth)
 
 
+async def lock_token(session: AsyncSession, token: str) -> None:
+    """Let nobody else register, move or delete a device until the transaction ends."""
+    await session.execute(LOCK, {"name": f"device:{token}"})
+
+
 async def lock_device(session: AsyncSession, token: str, user_id: str) -> Holder | None:
     """Lock a token's device, and all devices of its holder and of this user, until the transaction ends.
 
@@ -37,7 +42,7 @@ async def lock_device(session: AsyncSession, token: str, user_id: str) -> Holder
     Returns:
         who has the token now.
     """
-    await session.execute(LOCK, {"name": f"device:{token}"})
+    await lock_token(session, token)
     found = await session.execute(
         sa.select(devices.c.user_id, devices.c.role).where(devices.c.token == token)
     )

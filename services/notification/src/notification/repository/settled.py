@@ -2,6 +2,7 @@
 
 Deliveries come before notifications, as wherever both are written. Whoever tells something that may be
 settled at the same moment holds it first (``hold``), before any row of it: after that it is told nobody.
+One at a time does: two who told the next person at once would both choose the same one.
 """
 
 from collections.abc import Collection
@@ -14,7 +15,7 @@ from notification.tables import settled
 
 # In the order of the keys: those who hold several may wait for each other but never deadlock.
 HOLD = sa.text("""
-SELECT pg_advisory_xact_lock_shared(key) FROM (
+SELECT pg_advisory_xact_lock(key) FROM (
     SELECT DISTINCT hashtextextended('settled:' || about, 0) AS key
     FROM unnest(CAST(:abouts AS text[])) AS about
     ORDER BY key
@@ -43,7 +44,7 @@ async def settle(session: AsyncSession, about: str) -> None:
 
 
 async def hold(session: AsyncSession, abouts: Collection[str]) -> set[str]:
-    """Let none of these be settled until the transaction ends; returns those that are settled already."""
+    """Let nobody else settle or tell these until the transaction ends; returns those that are settled."""
     if not abouts:
         return set()
     await session.execute(HOLD, {"abouts": sorted(abouts)})

@@ -259,6 +259,8 @@ async def _finish(
             await alert_contents.record_push(session, alert, group, sound_at=sound_at, now=now)
             await alert_contents.record_outcome(session, alert, told, "sent")
         case PushStatus.GONE:
+            # Before its alert: who registers it just now would keep the device and lose the alert.
+            await devices.lock_token(session, alert.token)
             await alert_queue.end_lease(session, alert)
             await devices.forget_devices(session, [alert.token], registered_before=started)
             await alert_contents.record_outcome(session, alert, told, "refused", error=error)
