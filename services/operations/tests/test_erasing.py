@@ -19,6 +19,7 @@ from laundry_testing.serving import serving
 from operations.app import create_app
 from operations.erasures import Erasure, Surroundings
 from operations.management import ManagementAway
+from operations.repository import erasures as erasures_repository
 from operations.repository.erasures import HELD
 from operations.service.erasures import Erasures, ErasureWorker
 from operations.settings import Settings
@@ -191,3 +192,25 @@ async def test_a_service_that_a_request_passed_by_is_asked_again(
     assert {part["service"]: part["rows"] for part in done["parts"]} == {
         service: {"things": 2} for service in who_erases()
     }
+
+
+async def test_one_who_asks_as_their_erasure_is_completed_is_forgotten_once_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Erasures(database, Outbox("operations"), ["helper"])
+    by = Actor("op", "operator")
+    first, _ = await asked.request(WHO, by=by, reason=None)
+    look_up = erasures_repository.open_of
+
+    async def completed_before(session: Any, person: str) -> Any:
+        async with database.transaction() as other:
+            await erasures_repository.complete(other, first.id, datetime.now(UTC))
+        return await look_up(session, person)
+
+    with monkeypatch.context() as during:
+        during.setattr(erasures_repository, "open_of", completed_before)
+        second, known = await asked.request(WHO, by=by, reason=None)
+    assert (known, second.id != first.id) == (False, True)
+    found = await asked.of(WHO)
+    assert found is not None
+    assert found.id == second.id

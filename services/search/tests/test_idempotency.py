@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from search import repository
 from search.tables import preferences
 
 from .conftest import WORDS, World
@@ -64,3 +66,40 @@ async def test_a_key_that_is_none_is_refused(world: World, key: str) -> None:
         headers=[*httpx.Headers(world.owner("b1")).raw, (b"Idempotency-Key", key.encode("latin-1"))],
     )
     assert answer.status_code == 422, answer.text
+
+
+async def test_a_key_whose_preference_is_withdrawn_just_then_states_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await world.state("b1", key="tap", quiet=0.9)
+    look_up = repository.preference_by_key
+
+    async def withdrawn_before(*asked: Any) -> Any:
+        monkeypatch.setattr(repository, "preference_by_key", look_up)
+        path = f"/branches/b1/preferences/{first['id']}"
+        assert (await world.http.delete(path, headers=world.owner("b1"))).status_code == 204
+        return await look_up(*asked)
+
+    monkeypatch.setattr(repository, "preference_by_key", withdrawn_before)
+    again = await world.state("b1", key="tap", quiet=0.9)
+    assert again["id"] != first["id"]
+    assert await world.count(preferences) == 1
+
+
+async def test_a_commit_without_an_answer_is_not_told_as_undone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = asyncpg.transaction.Transaction.commit
+
+    async def unanswered(self: Any) -> None:
+        await commit(self)
+        raise TimeoutError
+
+    with monkeypatch.context() as during:
+        during.setattr(asyncpg.transaction.Transaction, "commit", unanswered)
+        answer = await world.http.post(
+            "/branches/b1/preferences", json={"tags": {"quiet": 1.0}, **WORDS}, headers=world.owner("b1")
+        )
+    assert answer.status_code == 503
+    assert answer.json()["code"] != "matching-too-slow"
+    assert await world.count(preferences) == 1

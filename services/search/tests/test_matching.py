@@ -16,6 +16,7 @@ from laundry_events.tables import outbox
 from laundry_testing.messaging import Messaging
 from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving
+from search import repository
 from search.app import create_app
 from search.matching import suitability
 from search.service.housekeeping import forget_old_matches
@@ -310,3 +311,24 @@ async def test_old_matches_are_forgotten(world: World) -> None:
     await forget_old_matches(world.database, timedelta(days=30))
     assert await world.count(matches) == 1
     assert await world.count(preferences) == 2
+
+
+async def test_who_took_a_taste_back_while_it_was_matched_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for customer in ("kim", "lee"):
+        await world.likes(customer, quiet=1)
+    match = repository.match_customers
+
+    async def taken_back_meanwhile(*asked: Any, **how: Any) -> int:
+        count = await match(*asked, **how)
+        path = "/customers/me/preference"
+        assert (await world.http.delete(path, headers=world.customer("kim"))).status_code == 204
+        return count
+
+    monkeypatch.setattr(repository, "match_customers", taken_back_meanwhile)
+    await world.state("b1", quiet=1)
+    assert await world.count(matches) == 2
+    await forget_old_matches(world.database, timedelta(days=30))
+    async with world.database.session() as session:
+        assert list(await session.scalars(sa.select(matches.c.customer_id))) == ["lee"]

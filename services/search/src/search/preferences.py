@@ -44,6 +44,10 @@ class KeyReused(Exception):
     """The Idempotency-Key was used for another preference."""
 
 
+class MatchingTooSlow(Exception):
+    """There are too many customers to match within the time for it; nothing was kept."""
+
+
 def says_the_same(known: Preference, new: NewPreference) -> bool:
     """Whether a repeated key comes with the same preference."""
     return (known.title, known.text, known.tags) == (new.title, new.text, new.tags)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from prometheus_client import Gauge
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import EventMeta, Outbox, claim_once, new_id
 from laundry_events.events import PersonErased, PersonForgotten
@@ -35,6 +36,9 @@ OLDEST = Gauge("laundry_erasures_oldest_seconds", "How long ago the oldest of th
 
 # What stops every erasure alike.
 AWAY = (*OUTAGES, ManagementAway, NotLookedAt)
+
+TRIES = 3
+"""How often an erasure is stored: the one that is in its way may be completed before it is looked up."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,10 +74,9 @@ class Erasures:
             asked_at=now,
         )
         async with self._database.transaction() as session:
-            if not await repository.add(session, erasure):
-                found = await repository.open_of(session, person)
-                if found is not None:
-                    return found, True
+            known = await self._known(session, erasure)
+            if known is not None:
+                return known, True
             await self._outbox.add(session, _asking(erasure, attempt=1))
             whom = await pseudonym_of(session, person)
             act = Act("person.erase", whom, by, reason, outcome="asked", details={"erasure": erasure.id})
@@ -81,6 +84,18 @@ class Erasures:
         log.info("a person is to be forgotten", erasure=erasure.id)
         self.wake()
         return erasure, False
+
+    @staticmethod
+    async def _known(session: AsyncSession, erasure: Erasure) -> Erasure | None:
+        """Store an erasure; returns the one of this person that is under way."""
+        for _ in range(TRIES):
+            if await repository.add(session, erasure):
+                return None
+            found = await repository.open_of(session, erasure.person_id or "")
+            if found is not None:
+                return found
+        # Answered as any trouble of the database: sending it again helps.
+        raise ConnectionError("an erasure was completed as often as it was looked up")
 
     async def exported(self, person: str, *, by: Actor) -> None:
         """Record that a person's data was given out."""

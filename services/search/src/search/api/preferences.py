@@ -14,7 +14,7 @@ from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from search import repository
 from search.api.permissions import Operator, Owner, Withdrawing
-from search.preferences import KeyReused, NewPreference
+from search.preferences import KeyReused, MatchingTooSlow, NewPreference
 from search.schemas import Limit, PreferenceIn, PreferenceOut, PreferencePage
 from search.service.preferences import Preferences
 
@@ -63,7 +63,7 @@ def preferences_router(database: Database, preferences: Preferences) -> APIRoute
                 "idempotency-key-reused",
                 "This Idempotency-Key was used for another preference. Send a new key.",
             ) from error
-        except TimeoutError as error:
+        except MatchingTooSlow as error:
             raise Problem(
                 503,
                 "matching-too-slow",

@@ -170,7 +170,9 @@ async def preference(session: AsyncSession, branch_id: str, preference_id: str) 
     return None if row is None else Preference(**row)
 
 
-async def preference_by_key(session: AsyncSession, branch_id: str, created_by: str, key: str) -> Preference:
+async def preference_by_key(
+    session: AsyncSession, branch_id: str, created_by: str, key: str
+) -> Preference | None:
     """Read the preference that was stated with an idempotency key."""
     found = await session.execute(
         sa.select(*_preference_columns()).where(
@@ -179,7 +181,8 @@ async def preference_by_key(session: AsyncSession, branch_id: str, created_by: s
             preferences.c.idempotency_key == key,
         )
     )
-    return Preference(**found.mappings().one())
+    row = found.mappings().first()
+    return None if row is None else Preference(**row)
 
 
 async def preferences_of(
@@ -291,6 +294,17 @@ async def tastes_of(session: AsyncSession, customer_ids: Collection[str]) -> dic
     for row in found:
         tastes.setdefault(row.customer_id, {})[row.tag] = row.weight
     return tastes
+
+
+def forget_matches_of_nobody(newer_than: timedelta) -> sa.Delete:
+    """Return the statement that deletes a slice of the matches of who took back a taste while it was matched.
+
+    Args:
+        newer_than: the age of the preferences that are looked at.
+    """
+    new = sa.select(preferences.c.id).where(preferences.c.created_at > sa.func.now() - newer_than)
+    known = sa.select(customers.c.id).where(customers.c.id == matches.c.customer_id)
+    return slice_of(matches, sa.and_(matches.c.preference_id.in_(new), ~known.exists()))
 
 
 def forget_matches(older_than: timedelta) -> sa.Delete:

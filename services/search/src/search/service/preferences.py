@@ -12,10 +12,12 @@ from laundry_events import Outbox
 from laundry_events.events import PreferenceCreated, PreferenceMatch, PreferenceWithdrawn
 from laundry_service.storage.database import Database
 from search import repository
-from search.preferences import KeyReused, NewPreference, Preference, says_the_same
+from search.preferences import KeyReused, MatchingTooSlow, NewPreference, Preference, says_the_same
 from search.splitting import plan_parts, room_for_matches, size_of
 
 MANY_PARTS = 999_999
+TRIES = 3
+"""How often a key is claimed: the preference that had it may be withdrawn before it is looked up."""
 
 MATCHING_SECONDS = Histogram(
     "laundry_matching_seconds",
@@ -45,26 +47,42 @@ class Preferences:
 
         Raises:
             KeyReused: the key was used for something else that this owner said of the branch.
-            TimeoutError: matching took too long; nothing was kept.
+            MatchingTooSlow: nothing was kept.
             TooLargeForAMessage: a customer's id is too long to be told of; nothing was kept.
         """
         with MATCHING_SECONDS.time():
-            async with asyncio.timeout(self._timeout_s), self._database.transaction() as session:
-                if not await repository.store_preference(session, new):
-                    assert new.idempotency_key is not None
-                    known = await repository.preference_by_key(
-                        session, new.branch_id, new.created_by, new.idempotency_key
-                    )
+            async with self._database.transaction() as session:
+                known = await self._stored(session, new)
+                if known is not None:
                     if not says_the_same(known, new):
                         raise KeyReused
                     return known, False
-                count = await repository.match_customers(session, new.id, threshold=self._threshold)
-                parts = await self._announce(session, new) if count else 0
+                # Not the commit: one without an answer may have been made.
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        count = await repository.match_customers(session, new.id, threshold=self._threshold)
+                        parts = await self._announce(session, new) if count else 0
+                except TimeoutError as error:
+                    raise MatchingTooSlow from error
                 stored = await repository.preference(session, new.branch_id, new.id)
         assert stored is not None
         MATCHED.inc(count)
         log.info("preference stated", branch=new.branch_id, preference=new.id, matched=count, parts=parts)
         return stored, True
+
+    @staticmethod
+    async def _stored(session: AsyncSession, new: NewPreference) -> Preference | None:
+        """Store a preference; returns the one that its idempotency key has stated before."""
+        for _ in range(TRIES):
+            if await repository.store_preference(session, new):
+                return None
+            known = await repository.preference_by_key(
+                session, new.branch_id, new.created_by, str(new.idempotency_key)
+            )
+            if known is not None:
+                return known
+        # Answered as any trouble of the database: sending it again helps.
+        raise ConnectionError("a key's preference was withdrawn as often as it was looked up")
 
     async def withdraw(self, branch_id: str, preference_id: str | None = None) -> int:
         """Take back one preference of a branch, or all of a branch that closes; returns how many.
