@@ -144,17 +144,20 @@ class FirebasePusher:
         return result
 
     async def _push(self, push: Push) -> PushResult:
+        late = PushResult(PushStatus.LATER, f"no answer within {self._timeout_s:g} s")
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._authorise()
                 response = await self._send(push)
         except TimeoutError:
-            return PushResult(PushStatus.LATER, f"no answer within {self._timeout_s:g} s")
+            return late
         except (exceptions.FirebaseError, GoogleAuthError) as error:
             return PushResult(PushStatus.LATER, f"{type(error).__name__}: {error}"[:500])
         except ValueError as error:
             return PushResult(PushStatus.REFUSED, f"the message cannot be encoded: {error}"[:500])
-        return PushResult(PushStatus.SENT) if response.success else read_error(response.exception)
+        if response.success:
+            return PushResult(PushStatus.SENT)
+        return late if gave_up(response.exception) else read_error(response.exception)
 
     async def _send(self, push: Push) -> Any:
         """Send once, and once more where FCM refused the access token."""
@@ -182,6 +185,11 @@ class FirebasePusher:
             # Where nobody waits any more, nobody else takes note of a failure.
             self._refresh.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         await asyncio.shield(self._refresh)
+
+
+def gave_up(error: Exception) -> bool:
+    """Whether the client waited for an answer in vain, rather than that FCM tells of a time that is over."""
+    return isinstance(error, exceptions.DeadlineExceededError) and error.http_response is None
 
 
 def is_token_refused(error: Exception | None) -> bool:
